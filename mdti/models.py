@@ -1,0 +1,352 @@
+"""The nouns of the field, as frozen values.
+
+Times are timezone-aware UTC. Collections are tuples, so a value can be a key, be shared between
+threads and be compared byte for byte. Nothing here does any work beyond deriving one fact from
+another.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+HostKind = Literal["ipv4", "ipv6", "name"]
+EvidenceKind = Literal["intelProfile", "reputationRule", "article", "watchList"]
+Confidence = Literal["high", "medium", "low"]
+PagingEnd = Literal["all", "hub", "oversize"]
+Severity = Literal["Informational", "Low", "Medium", "High"]
+IncidentStatus = Literal["New", "Active", "Closed"]
+Role = Literal[
+    "name",  # an ordinary host name
+    "dedicated",  # an address that serves few registrable domains
+    "shared",
+    "cloud",
+    "hub",
+    "flux",
+    "cdn",
+    "hosting",
+    "parking",
+    "sinkhole",
+    "dynamicDns",  # the provider's own name, not a customer's name below it
+    "allowlisted",
+    "unmeasured",  # an address whose degree was never learned
+]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Host:
+    """A public host: an address or a host name in its one canonical spelling.
+
+    Only `mdti.ioc` makes hosts from text; whoever holds a `Host` may put its value in a path.
+    """
+
+    kind: HostKind
+    value: str
+
+    @property
+    def is_address(self) -> bool:
+        """True for IPv4 and IPv6."""
+        return self.kind != "name"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Resolution:
+    """One passive-DNS record as it was asked for: `queried` was seen next to `answer`.
+
+    `first` and `last` bound the time in which it was seen; `record_type` is A, AAAA or CNAME.
+    """
+
+    queried: Host
+    answer: Host
+    record_type: str
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resolutions:
+    """All passive DNS of one host that was read, and why reading ended.
+
+    `all`: every page was read. `hub`: so many neighbours that reading on would not change the
+    decision. `oversize`: the record limit. `dropped` counts records that named no public host,
+    `swapped` those whose first sighting lay after their last.
+    """
+
+    records: tuple[Resolution, ...]
+    end: PagingEnd
+    dropped: int = 0
+    swapped: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gap:
+    """Something that should have been looked at and was not; an answer with gaps is incomplete."""
+
+    stage: str
+    reason: str
+    host: Host | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One reason Microsoft gives for a reputation."""
+
+    name: str
+    description: str
+    severity: str
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reputation:
+    """Microsoft's judgement of a host: score 0 to 100, its class, and the rules behind it."""
+
+    score: int
+    classification: str
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ActorRef:
+    """An actor by name, and its intel profile where one is known."""
+
+    name: str
+    profile_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IntelProfile:
+    """What Microsoft publishes about an actor or a tool."""
+
+    id: str
+    kind: str
+    title: str
+    aliases: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    first_active: datetime | None = None
+    summary: str = ""
+    description: str = ""
+    tradecraft: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """A threat intelligence article; `text` is its summary and body as published."""
+
+    id: str
+    title: str
+    tags: tuple[str, ...]
+    text: str
+    updated: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A source says that a host belongs to an actor.
+
+    `naming` is how many distinct actors the same piece of evidence names: it is shared among them.
+    """
+
+    actor: ActorRef
+    kind: EvidenceKind
+    text: str
+    url: str | None = None
+    naming: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A claim with the dated path that leads from the seed to the host it is about."""
+
+    actor: ActorRef
+    host: Host
+    kind: EvidenceKind
+    text: str
+    url: str | None
+    path: tuple[Resolution, ...]
+    naming: int = 1
+    weight: float = 0.0
+
+    @property
+    def hops(self) -> int:
+        """The number of resolutions between the seed and the host."""
+        return len(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """An actor that the evidence points to, and whether that is enough to escalate."""
+
+    name: str
+    aliases: tuple[str, ...]
+    profile_id: str | None
+    confidence: Confidence
+    score: float
+    escalate: bool
+    evidence: tuple[Evidence, ...]
+    qualifies: bool = False
+    """Strong enough to escalate but for the margin to the next actor."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What was learned of one host on the way.
+
+    `degree` is the number of distinct registrable domains of an address, or of distinct addresses
+    of a name, inside the look-back; None when it was not measured, and a lower bound when
+    `degree_at_least`. `provider` names the CDN, cloud, hoster or list that decided the role.
+    """
+
+    host: Host
+    hops: int
+    role: Role
+    degree: int | None
+    degree_at_least: bool
+    expanded: bool
+    reason: str
+    provider: str | None = None
+    reputation: Reputation | None = None
+    last_seen: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a look-up cost."""
+
+    requests: int = 0
+    throttled: int = 0
+    cache_hits: int = 0
+    elapsed_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The answer to one IOC: who, how sure, by which path, and what could not be looked at."""
+
+    seed: Host
+    at: datetime
+    reputation: Reputation | None
+    actors: tuple[Actor, ...]
+    hosts: tuple[HostReport, ...]
+    resolutions: tuple[Resolution, ...]
+    gaps: tuple[Gap, ...]
+    stats: Stats
+
+    @property
+    def complete(self) -> bool:
+        """True when nothing that should have been looked at is missing."""
+        return not self.gaps
+
+
+@dataclass(frozen=True, slots=True)
+class FileHash:
+    """A file hash, lower-case hexadecimal."""
+
+    algorithm: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An entity of the incident that was not looked up, and why."""
+
+    kind: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What the look-up needs of a Sentinel incident.
+
+    `id` is the ARM resource id. `at` is the time the incident speaks of: its last activity, else
+    its creation, else None. `hosts` keeps the order of the entities, without repeats.
+    """
+
+    id: str
+    number: int | None
+    title: str
+    severity: Severity
+    status: IncidentStatus
+    at: datetime | None
+    labels: tuple[str, ...]
+    comments: tuple[str, ...]
+    hosts: tuple[Host, ...]
+    hashes: tuple[FileHash, ...]
+    left_out: tuple[LeftOut, ...]
+    tenant_workspace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment to write on the incident; the same findings always get the same id."""
+
+    id: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopilotPrompt:
+    """A question for Security Copilot about one actor, and what to write if it cannot answer."""
+
+    actor: str
+    comment_id: str
+    prompt: str
+    fallback_html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Machines of ours that have a vulnerability which an actor is known to use."""
+
+    actor: str
+    cve: str
+    machines: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HuntingQuery:
+    """A ready KQL query for the hosts of the chain."""
+
+    title: str
+    kql: str
+
+
+@dataclass(frozen=True, slots=True)
+class HashMatch:
+    """A file hash of the incident that an intel profile lists."""
+
+    hash: FileHash
+    actors: tuple[ActorRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What to do with an incident, decided: raise or not, to what, and what to say.
+
+    `severity`, `status` and `tags` are what the incident should have afterwards; in observe mode
+    they repeat what it has. `raises` is the JSON field `raise`.
+    """
+
+    actors: tuple[Actor, ...]
+    raises: bool
+    severity: Severity
+    status: IncidentStatus
+    tags: tuple[str, ...]
+    comment: Comment | None
+    copilot_prompts: tuple[CopilotPrompt, ...]
+    exposure: tuple[Exposure, ...]
+    hunting_queries: tuple[HuntingQuery, ...]
+    left_out: tuple[LeftOut, ...]
+    hash_matches: tuple[HashMatch, ...]
+    lookups: tuple[Lookup, ...]
+    gaps: tuple[Gap, ...]
+    mode: Literal["act", "observe"] = "act"
+
+    @property
+    def complete(self) -> bool:
+        """True when nothing that should have been looked at is missing."""
+        return not self.gaps
+
+
