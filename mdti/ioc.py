@@ -16,7 +16,9 @@ from mdti.models import Host
 MAX_TEXT = 2_048
 """Longest input in characters; no browser or proxy log holds a longer usable URL host."""
 
-_INTERNAL_SUFFIXES = frozenset({"local", "internal", "lan", "corp", "home", "localdomain", "intranet"})
+_INTERNAL_SUFFIXES = frozenset(
+    {"local", "internal", "lan", "corp", "home", "localdomain", "intranet"}
+)
 _EXAMPLE_SUFFIXES = frozenset({"example", "test", "invalid"})
 _ALWAYS_REFUSED = (
     "home.arpa",
@@ -65,7 +67,9 @@ class HostParser:
         if not isinstance(text, str):
             raise InputError(f"An IOC must be text, not {type(text).__name__}.")
         if len(text) > MAX_TEXT:
-            raise InputError(f"An IOC has at most {MAX_TEXT:,} characters; this one has {len(text):,}.")
+            raise InputError(
+                f"An IOC has at most {MAX_TEXT:,} characters; this one has {len(text):,}."
+            )
         if any(ord(character) < 32 or ord(character) == 127 for character in text.strip()):
             raise InputError("An IOC has no control characters.")
         candidate = _host_part(refang(text.strip()))
@@ -87,7 +91,11 @@ class HostParser:
             embedded = _embedded_ipv4(address)
             if embedded is not None:
                 return self._public_address(embedded)
-        if any(address in network for network in _EXAMPLE_NETWORKS if network.version == address.version):
+        if any(
+            address in network
+            for network in _EXAMPLE_NETWORKS
+            if network.version == address.version
+        ):
             if self.examples:
                 return Host("ipv4" if address.version == 4 else "ipv6", shown)
             raise InputError(f"{shown} is reserved for documentation and benchmarks.")
@@ -105,7 +113,9 @@ class HostParser:
             raise InputError(f"'{_shown(name)}' is not a public host name.")
         suffix = labels[-1]
         if suffix in _INTERNAL_SUFFIXES:
-            raise InputError(f"'{_shown(name)}' is internal: .{suffix} does not exist in public DNS.")
+            raise InputError(
+                f"'{_shown(name)}' is internal: .{suffix} does not exist in public DNS."
+            )
         if suffix in _EXAMPLE_SUFFIXES and not self.examples:
             raise InputError(f"'{_shown(name)}' is reserved for examples.")
         if suffix.isdigit() or re.fullmatch(r"0x[0-9a-f]*", suffix):
@@ -187,7 +197,9 @@ def _ascii_name(candidate: str) -> str:
         try:
             name = text.lower().encode("idna").decode("ascii").lower()
         except UnicodeError as error:
-            raise InputError(f"'{_shown(text)}' is not a host name: it has no IDNA form.") from error
+            raise InputError(
+                f"'{_shown(text)}' is not a host name: it has no IDNA form."
+            ) from error
     if len(name) > 253:
         raise InputError("A host name has at most 253 characters.")
     if not all(_LABEL.fullmatch(label) for label in name.split(".")):

@@ -270,11 +270,11 @@ class Incident:
     status: IncidentStatus
     at: datetime | None
     labels: tuple[str, ...]
-    comments: tuple[str, ...]
     hosts: tuple[Host, ...]
     hashes: tuple[FileHash, ...]
     left_out: tuple[LeftOut, ...]
-    tenant_workspace: str | None = None
+    workspace_id: str = ""
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
