@@ -1,0 +1,1 @@
+"""Talking HTTP to other people's APIs: time limits, throttling, one transport, paging."""
