@@ -82,7 +82,8 @@ def _name(entry: str, text: str) -> str:
     try:
         host = HostParser(examples=True).parse(text)
     except InputError as error:
-        raise SettingError(f"{SETTING}: {error.message}", hint=f"Give {_SHAPE}.") from error
-    if host.is_address or host.value not in text.lower().encode("idna").decode("ascii"):
+        message = f"{SETTING}: {entry!a} cannot be used: {error.message}"
+        raise SettingError(message, hint=f"Give {_SHAPE}.") from error
+    if host.is_address:
         raise SettingError(f"{SETTING}: {entry!a} is not {_SHAPE}.")
     return host.value

@@ -136,12 +136,8 @@ class Infrastructure:
     def _suffix(self, name: str) -> str:
         public = _public_suffix(name)
         dynamic_dns = self._lists.dynamic_dns
-        for suffix in suffixes_of(name):
-            if len(suffix) <= len(public):
-                break
-            if suffix in dynamic_dns:
-                return suffix
-        return public
+        longer = (suffix for suffix in suffixes_of(name) if len(suffix) > len(public))
+        return next((suffix for suffix in longer if suffix in dynamic_dns), public)
 
 
 @lru_cache(maxsize=4)

@@ -1,12 +1,14 @@
 """What the accuracy world promises to those who measure with it."""
 
 from collections import Counter
+from hashlib import sha256
 from itertools import pairwise
 
 import pytest
 
 from mdti.models import Host
-from tests.bench.accuracy_world import Recipe, World, build
+from tests.bench.accuracy_recipe import Recipe
+from tests.bench.accuracy_world import World, build
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +20,13 @@ def test_the_same_seed_gives_an_equal_world_and_another_seed_another(world: Worl
     small = Recipe().scaled(0.02)
     assert build(7, recipe=small) == build(7, recipe=small)
     assert build(7, recipe=small).actor_seeds != build(8, recipe=small).actor_seeds
+
+
+def test_the_world_is_the_one_that_was_fixed_before_any_rule_was_tuned() -> None:
+    world = build(1)
+    truth = (world.claims, world.tenures, world.actor_seeds, world.benign_seeds)
+    digest = sha256(repr((*truth, sorted(world.edges.items()))).encode()).hexdigest()
+    assert digest == "8b1f514764d38e48dacdd94430e3890a73c1e25fd9be2a4cbaf8bcf1032e1649"
 
 
 def test_every_record_is_seen_from_both_of_its_ends(world: World) -> None:

@@ -16,6 +16,7 @@ import importlib.metadata
 import json
 import re
 import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
@@ -187,10 +188,11 @@ def _ranges(networks: Iterable[Network]) -> list[Range]:
 
 def _subtract(ranges: Sequence[Range], taken: Sequence[Range]) -> list[Range]:
     kept = []
+    ends = [last for _, last in taken]
     for first, last in ranges:
-        for taken_first, taken_last in taken:
-            if taken_last < first or taken_first > last:
-                continue
+        for taken_first, taken_last in taken[bisect_left(ends, first) :]:
+            if taken_first > last:
+                break
             if taken_first > first:
                 kept.append((first, taken_first - 1))
             first = taken_last + 1
