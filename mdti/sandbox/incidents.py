@@ -1,214 +1,226 @@
-"""Sentinel incidents of the story, as the Logic Apps incident trigger sends them.
+"""The Sentinel incidents of the sandbox: what `arm` and the connector read and write.
 
-    invoice      the demo: one of every entity kind, a private address and a benign name among them
-    oneActor     one name of Paper Drizzle
-    threeActors  names of three actors
-    ambiguous    a server that two actors share
-    malicious    a malicious name that is nobody's
-    none         honest names only, one of them on an address that once was an actor's
-    private      inside addresses only
-    empty        an incident without entities
-    bare         the same, and the list of entities is missing altogether
-    closed       `oneActor`, closed by an analyst
-
-Shape: the trigger's published schema and recorded bodies; entity properties as the management SDK
-spells them.
+An incident is kept as ARM shows it. Every change gives it a fresh ETag, a comment too, because in
+the service comments are a known cause of conflicts. Limits are those of the service: 30,000
+characters per comment, 100 comments per incident (contracts: Sentinel service limits).
 """
 
+import copy
+import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from mdti.sandbox.cast import LOADER_SHA256
+MAX_COMMENT = 30_000
+MAX_COMMENTS = 100
+PLAYBOOK_CLIENT_ID = "5a7d0b0e-0000-4000-8000-00000000a002"
+"""The application id of the playbooks' identity; tokens for it come from `Sandbox.tokens`."""
 
-Entity = dict[str, Any]
-SUBSCRIPTION_ID = "5a7d0b0e-0000-4000-8000-00000000b001"
-WORKSPACE_ID = "5a7d0b0e-0000-4000-8000-00000000c001"
-RESOURCE_GROUP = "rg-lantern-security"
-WORKSPACE = "law-lantern"
-_SPACE = uuid.UUID("5a7d0b0e-0000-5000-8000-00000000d001")
+SUBSCRIPTION = "5a7d0b0e-0000-4000-8000-00000000c001"
+WORKSPACE = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-sec/providers/"
+    "Microsoft.OperationalInsights/workspaces/law-sec"
+)
+SEVERITIES = ("Informational", "Low", "Medium", "High")
+STATUSES = ("New", "Active", "Closed")
+_NAMESPACE = uuid.UUID("5a7d0b0e-0000-4000-8000-00000000c002")
+_CREATED = "2026-11-20T09:00:00Z"
 
 
-def incident(name: str, now: datetime) -> dict[str, Any]:
-    """Return the trigger's body of a named incident that came up minutes before `now`.
+class Refused(Exception):
+    """The service says no: an HTTP status, a code and a message."""
 
-    Raises `KeyError` for a name that the module's head does not list.
-    """
-    title, entities = _INCIDENTS[name]
-    created = now - timedelta(minutes=12)
-    properties = {
-        "title": title,
-        "description": "",
-        "severity": "Low" if name == "none" else "Medium",
-        "status": "Closed" if name == "closed" else "New",
-        "owner": {"objectId": None, "email": None, "assignedTo": None, "userPrincipalName": None},
-        "labels": [],
-        "firstActivityTimeUtc": _stamp(created - timedelta(hours=3)),
-        "lastActivityTimeUtc": _stamp(created - timedelta(minutes=5)),
-        "lastModifiedTimeUtc": _stamp(created),
-        "createdTimeUtc": _stamp(created),
-        "incidentNumber": 4711 + list(_INCIDENTS).index(name),
-        "additionalData": {
-            "alertsCount": 1,
-            "bookmarksCount": 0,
-            "commentsCount": 0,
-            "alertProductNames": ["Azure Sentinel"],
-            "tactics": ["CommandAndControl"],
-            "techniques": ["T1071"],
-        },
-        "relatedAnalyticRuleIds": [_arm(f"alertRules/{_guid(f'rule {name}')}")],
-        "incidentUrl": f"https://portal.example/incidents/{_guid(name)}",
-        "providerName": "Microsoft XDR",
-        "providerIncidentId": "4711",
-        "alerts": [_alert(name)],
-        "bookmarks": [],
-        "comments": [],
-    }
-    if name == "closed":
-        properties |= {"classification": "BenignPositive", "classificationComment": "Known test"}
-    if name != "bare":
-        properties["relatedEntities"] = [make() for make in entities]
-    return {
-        "eventUniqueId": _guid(f"event {name}"),
-        "objectSchemaType": "Incident",
-        "objectEventType": "Create",
-        "workspaceInfo": {
-            "SubscriptionId": SUBSCRIPTION_ID,
-            "ResourceGroupName": RESOURCE_GROUP,
-            "WorkspaceName": WORKSPACE,
-        },
-        "workspaceId": WORKSPACE_ID,
-        "object": {
-            "id": _arm(f"Incidents/{_guid(name)}"),
-            "name": _guid(name),
-            "etag": '"0300bf09-0000-0000-0000-5c37296e0000"',
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(slots=True)
+class Incident:
+    """One incident; `comments` by their lower-case id, in the order of their creation."""
+
+    id: str
+    properties: dict[str, Any]
+    entities: list[dict[str, Any]]
+    version: int = 1
+    comments: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The last segment of the id, a GUID."""
+        return self.id.rpartition("/")[2]
+
+    @property
+    def etag(self) -> str:
+        """The ETag of this version."""
+        return f'"{self.version:08x}-0000-0000-0000-000000000000"'
+
+    def document(self) -> dict[str, Any]:
+        """Return the incident as ARM shows it."""
+        properties = copy.deepcopy(self.properties)
+        properties["additionalData"]["commentsCount"] = len(self.comments)
+        return {
+            "id": self.id,
+            "name": self.name,
+            "etag": self.etag,
             "type": "Microsoft.SecurityInsights/Incidents",
             "properties": properties,
-        },
-    }
+        }
 
 
-def entity(kind: str, friendly: str, properties: Mapping[str, Any]) -> Entity:
-    """Return an entity of an incident."""
-    name = _guid(f"{kind} {friendly}")
-    return {
-        "id": _arm(f"Entities/{name}"),
-        "name": name,
-        "type": "Microsoft.SecurityInsights/Entities",
-        "kind": kind,
-        "properties": {**properties, "friendlyName": friendly},
-    }
+class Incidents:
+    """All incidents, safe to use from many threads."""
 
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._all: dict[str, Incident] = {}
 
-def names() -> tuple[str, ...]:
-    """Return the names of all incidents."""
-    return tuple(_INCIDENTS)
+    def add(
+        self,
+        title: str,
+        entities: Iterable[tuple[str, Mapping[str, Any]]],
+        *,
+        severity: str = "Medium",
+        status: str = "New",
+    ) -> Incident:
+        """Create an incident with entities of a kind (`Ip`, `Url`, ...) and their properties.
 
+        The same title gives the same id in every run.
+        """
+        name = str(uuid.uuid5(_NAMESPACE, title))
+        root = f"{WORKSPACE}/providers/Microsoft.SecurityInsights"
+        found = [
+            {
+                "id": f"{root}/Entities/{uuid.uuid5(_NAMESPACE, f'{title} {number}')}",
+                "name": str(uuid.uuid5(_NAMESPACE, f"{title} {number}")),
+                "type": "Microsoft.SecurityInsights/Entities",
+                "kind": kind,
+                "properties": dict(properties),
+            }
+            for number, (kind, properties) in enumerate(entities)
+        ]
+        nobody = dict.fromkeys(("objectId", "email", "assignedTo", "userPrincipalName"))
+        incident = Incident(
+            id=f"{root}/Incidents/{name}",
+            entities=found,
+            properties={
+                "title": title,
+                "severity": severity,
+                "status": status,
+                "owner": nobody,
+                "labels": [],
+                "createdTimeUtc": _CREATED,
+                "firstActivityTimeUtc": _CREATED,
+                "lastActivityTimeUtc": _CREATED,
+                "lastModifiedTimeUtc": _CREATED,
+                "incidentNumber": 4_711 + len(self._all),
+                "additionalData": {"alertsCount": 1, "bookmarksCount": 0, "commentsCount": 0},
+                "providerName": "Azure Sentinel",
+            },
+        )
+        with self._lock:
+            self._all[incident.id.lower()] = incident
+        return incident
 
-def _address(value: str) -> Entity:
-    return entity("Ip", value, {"address": value})
+    def trigger_body(self, incident: Incident, *, entities: bool = True) -> dict[str, Any]:
+        """Return what the Sentinel trigger hands a playbook; `entities` may not be there yet."""
+        with self._lock:
+            document = incident.document()
+            document["properties"] |= {
+                "alerts": [],
+                "bookmarks": [],
+                "comments": [],
+                "relatedEntities": copy.deepcopy(incident.entities) if entities else [],
+            }
+        return {
+            "eventUniqueId": str(uuid.uuid5(_NAMESPACE, incident.id)),
+            "objectSchemaType": "Incident",
+            "objectEventType": "Create",
+            "workspaceInfo": {
+                "SubscriptionId": SUBSCRIPTION,
+                "ResourceGroupName": "rg-sec",
+                "WorkspaceName": "law-sec",
+            },
+            "workspaceId": "5a7d0b0e-0000-4000-8000-00000000c003",
+            "object": document,
+        }
 
+    def get(self, incident_id: object) -> Incident:
+        """Return the incident with an ARM id in any case; raises `Refused` 404."""
+        with self._lock:
+            incident = self._all.get(str(incident_id).lower().rstrip("/"))
+        if incident is None:
+            raise Refused(404, "NotFound", "Case was not found.")
+        return incident
 
-def _domain(value: str) -> Entity:
-    return entity("DnsResolution", value, {"domainName": value})
+    def change(self, incident: Incident, properties: Mapping[str, Any]) -> None:
+        """Change some properties, as an analyst does in the portal; raises `Refused` 400."""
+        for name, allowed in (("severity", SEVERITIES), ("status", STATUSES)):
+            if name in properties and properties[name] not in allowed:
+                raise Refused(400, "BadRequest", f"{properties[name]!r} is no {name}.")
+        with self._lock:
+            incident.properties.update(properties)
+            incident.version += 1
 
+    def tag(self, incident: Incident, tags: Sequence[str]) -> None:
+        """Add labels that are not there yet."""
+        with self._lock:
+            present = {label["labelName"] for label in incident.properties["labels"]}
+            added = [
+                {"labelName": tag, "labelType": "User"}
+                for tag in dict.fromkeys(tags)
+                if tag not in present
+            ]
+            labels = [*incident.properties["labels"], *added]
+        self.change(incident, {"labels": labels})
 
-def _url(value: str) -> Entity:
-    return entity("Url", value, {"url": value})
+    def replace(self, incident: Incident, body: Mapping[str, Any]) -> None:
+        """Write an incident as ARM's PUT does: writable fields that are absent are emptied.
 
+        Raises `Refused` 409 for a stale ETag.
+        """
+        with self._lock:
+            if body.get("etag", incident.etag) != incident.etag:
+                message = f"Newer version of resource '{incident.name}' exists. Data was not saved"
+                raise Refused(409, "Conflict", message)
+            given = body["properties"]
+            missing = {"title", "severity", "status"} - set(given)
+            if missing:
+                raise Refused(400, "BadRequest", f"Required: {', '.join(sorted(missing))}.")
+            emptied: dict[str, Any] = {"labels": [], "owner": {}, "description": None}
+            self.change(incident, {**emptied, **given})
 
-def _machine() -> Entity:
-    properties = {
-        "hostName": "wks-12",
-        "dnsDomain": "corp.lanternfoods.example",
-        "ntDomain": "LANTERN",
-        "osFamily": "Windows",
-    }
-    return entity("Host", "wks-12", properties)
+    def comment(
+        self, incident: Incident, comment_id: str, message: object, *, author: str
+    ) -> tuple[dict[str, Any], bool]:
+        """Write a comment; return it and whether it is new.
 
-
-def _file_hash() -> Entity:
-    friendly = f"{LOADER_SHA256}(SHA256)"
-    return entity("FileHash", friendly, {"algorithm": "SHA256", "hashValue": LOADER_SHA256})
-
-
-def _mail() -> Entity:
-    properties = {
-        "recipient": "buyer@lanternfoods.example",
-        "p1Sender": "accounts@courier-desk.example",
-        "p1SenderDomain": "courier-desk.example",
-        "p2Sender": "accounts@courier-desk.example",
-        "p2SenderDisplayName": "Accounts",
-        "p2SenderDomain": "courier-desk.example",
-        "senderIP": "198.51.100.26",
-        "subject": "Invoice 7781 is overdue",
-        "networkMessageId": _guid("mail"),
-        "internetMessageId": "<7781@courier-desk.example>",
-    }
-    return entity("MailMessage", "Invoice 7781 is overdue", properties)
-
-
-Maker = Callable[[], Entity]
-_INKWELL: Maker = lambda: _url("https://invoice-inkwell.example/statement/7781")  # noqa: E731
-_INCIDENTS: Mapping[str, tuple[str, Sequence[Maker]]] = {
-    "invoice": (
-        "Beaconing to a rare host after an invoice was opened",
-        (
-            lambda: _address("198.51.100.23"),
-            lambda: _domain("telemetry-cache.example"),
-            _INKWELL,
-            _machine,
-            _file_hash,
-            _mail,
-            lambda: _address("10.20.30.40"),
-            lambda: _domain("www.lanternfoods.example"),
-        ),
-    ),
-    "oneActor": ("Download from a rare host", (_INKWELL,)),
-    "threeActors": (
-        "Several rare hosts from one subnet",
-        (
-            _INKWELL,
-            lambda: _domain("vault-key.example"),
-            lambda: _domain("edge.copper-relay.example"),
-        ),
-    ),
-    "ambiguous": ("Rare host", (lambda: _domain("lighthouse-broker.example"),)),
-    "malicious": ("Click on a prize", (lambda: _url("https://free-prize-wheel.example/spin"),)),
-    "none": (
-        "Unusual volume to known sites",
-        (lambda: _domain("weather-today.example"), lambda: _domain("orchard-bakery.example")),
-    ),
-    "private": ("Port scan inside", (lambda: _address("10.20.30.40"), _machine)),
-    "empty": ("Sign-in risk", ()),
-    "bare": ("Sign-in risk", ()),
-    "closed": ("Download from a rare host", (_INKWELL,)),
-}
-
-
-def _alert(name: str) -> Entity:
-    identifier = _guid(f"alert {name}")
-    return {
-        "id": _arm(f"Entities/{identifier}"),
-        "name": identifier,
-        "type": "Microsoft.SecurityInsights/Entities",
-        "kind": "SecurityAlert",
-        "properties": {"systemAlertId": identifier},
-    }
-
-
-def _arm(below: str) -> str:
-    return (
-        f"/subscriptions/{SUBSCRIPTION_ID}/resourceGroups/{RESOURCE_GROUP}/providers/"
-        f"Microsoft.OperationalInsights/workspaces/{WORKSPACE}/providers/"
-        f"Microsoft.SecurityInsights/{below}"
-    )
-
-
-def _guid(text: str) -> str:
-    return str(uuid.uuid5(_SPACE, text))
-
-
-def _stamp(when: datetime) -> str:
-    return f"{when:%Y-%m-%dT%H:%M:%S}Z"
+        Raises `Refused`: 400 beyond the limits, 403 for the comment of another author.
+        """
+        if not isinstance(message, str) or not message:
+            raise Refused(400, "BadRequest", "A comment needs a message.")
+        if len(message.encode("utf-16-le")) // 2 > MAX_COMMENT:
+            raise Refused(400, "BadRequest", f"A comment has at most {MAX_COMMENT} characters.")
+        with self._lock:
+            known = incident.comments.get(comment_id.lower())
+            if known and known["properties"]["author"]["objectId"] != author:
+                raise Refused(403, "Forbidden", "Only its author can change a comment.")
+            if known is None and len(incident.comments) >= MAX_COMMENTS:
+                raise Refused(400, "BadRequest", f"At most {MAX_COMMENTS} comments.")
+            incident.version += 1
+            comment = {
+                "id": f"{incident.id}/Comments/{comment_id}",
+                "name": comment_id,
+                "etag": incident.etag,
+                "type": "Microsoft.SecurityInsights/Incidents/comments",
+                "properties": {
+                    "message": message,
+                    "createdTimeUtc": _CREATED,
+                    "lastModifiedTimeUtc": _CREATED,
+                    "author": {"objectId": author, "email": None, "name": author},
+                },
+            }
+            incident.comments[comment_id.lower()] = comment
+        return comment, known is None

@@ -304,15 +304,15 @@ class Runner:
             frame.iterations[name] = index
             inner, status = self._iteration(name, action["actions"], frame)
             frame.scopes[name] = _results(action, inner)
-            if status != "Succeeded":
-                raise Unsupported(f"{name}: an iteration failed; handle it inside the loop")
             if self._holds(action["expression"], inner):
-                return {"iterations": index + 1}
-            if self._clock.now >= deadline:
                 break
-        if action.get("operationOptions") == "FailWhenLimitsReached":
-            raise Failure("ActionFailed", f"{name} reached its limit")
-        return {"iterations": limit["count"]}
+            if self._clock.now >= deadline or index + 1 == limit["count"]:
+                if action.get("operationOptions") == "FailWhenLimitsReached":
+                    raise Failure("ActionFailed", f"{name} reached its limit")
+                break
+        # Only the last iteration decides: one that failed before it is a reason to go round again.
+        if status != "Succeeded":
+            raise Failure("ActionFailed", f"the last iteration of {name} failed")
 
     def _do_http(self, name: str, action: Action, inputs: Any, frame: Frame) -> Any:
         authentication = inputs.get("authentication", {})

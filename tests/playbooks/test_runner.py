@@ -219,6 +219,25 @@ def test_until_stops_when_its_time_is_over(engine: Engine) -> None:
     assert len(play(engine, actions).statuses("Pause")) == 3
 
 
+@pytest.mark.parametrize(
+    ("statuses", "status"), [([500, 200], "Succeeded"), ([500, 500, 500], "Failed")]
+)
+def test_the_last_iteration_decides_whether_until_failed(
+    engine: Engine, stub: Stubs, statuses: list[int], status: str
+) -> None:
+    server = stub({"POST /x": [(one, {}, None) for one in statuses]})
+    actions = {
+        "Until": {
+            "type": "Until",
+            "expression": "@equals(outputs('A')?['statusCode'], 200)",
+            "limit": {"count": 3, "timeout": "PT1H"},
+            "actions": {"A": http(f"{server.url}/x")},
+        }
+    }
+    done = play(engine, actions)
+    assert (done.statuses("Until"), len(done.sent)) == ([status], len(statuses))
+
+
 def test_terminate_ends_the_run_with_its_own_status(engine: Engine) -> None:
     stop = {
         "type": "Terminate",
@@ -410,18 +429,12 @@ def test_a_definition_may_not_leave_this_machine(engine: Engine) -> None:
         {"type": "Http", "inputs": {"uri": "http://127.0.0.1:9", "method": "GET"}}
         | {"operationOptions": "Guess"},
         {
-            "type": "Until",
-            "expression": "@true",
-            "limit": {"count": 1, "timeout": "PT1M"},
-            "actions": {"A": compose(BROKEN)},
-        },
-        {
             "type": "Foreach",
             "foreach": [1],
             "actions": {"T": {"type": "Terminate", "inputs": {"runStatus": "Failed"}}},
         },
     ],
-    ids=["type", "property", "configuration", "option", "failed until", "terminate in a loop"],
+    ids=["type", "property", "configuration", "option", "terminate in a loop"],
 )
 def test_what_the_runner_does_not_know_is_an_error(engine: Engine, action: Any) -> None:
     with pytest.raises(Unsupported):
