@@ -42,17 +42,18 @@ class TooLong:
 class GateRules:
     """The gate's numbers; `tests/bench/throttle.py` measures what they give.
 
-    Seconds throughout. `start`, `minimum` and `maximum` bound the requests in flight.
-    `growth_served` requests per place must be served before a place is added, once the API has
-    refused one. Without a `Retry-After` the pause is `backoff` doubled per refusal in a row, at
-    most `backoff_max`, of which jitter takes up to half. `herd` spreads the end of a pause.
-    `quota` is what retries of faults may spend: one each, and a served request returns `refund`.
+    Seconds throughout. `start`, `minimum` and `maximum` bound the requests in flight. Until the API
+    has refused a request, each one served adds a place; afterwards one is added when as many as
+    there are places were served and `growth` seconds have passed since the last change. Without a
+    `Retry-After` the pause is `backoff` doubled per refusal in a row, at most `backoff_max`, of
+    which jitter takes up to half; with one, up to `herd` is added. `quota` is what retries of
+    faults may spend: one each, and a served request returns `refund`.
     """
 
     start: int
     minimum: int
     maximum: int
-    growth_served: int = 5
+    growth: float = 0.6
     backoff: float = 1.0
     backoff_max: float = 30.0
     herd: float = 0.05
@@ -73,6 +74,7 @@ class Gate:
         self._in_flight = 0
         self._cohort = 0
         self._served = 0
+        self._changed = 0.0
         self._refusals = 0
         self._paused_until = 0.0
         self._quota = rules.quota
@@ -116,9 +118,9 @@ class Gate:
         """
         self._in_flight -= 1
         if outcome == "served":
-            self._grow(given)
+            self._grow(given, now)
         if outcome == "refused":
-            self._shrink(given)
+            self._shrink(given, now)
             pause = self._pause(retry_after, jitter)
             self._paused_until = max(self._paused_until, now + pause)
 
@@ -129,7 +131,7 @@ class Gate:
         self._quota -= 1.0
         return True
 
-    def _grow(self, given: Pass) -> None:
+    def _grow(self, given: Pass, now: float) -> None:
         self._refusals = 0
         self._quota = min(self._rules.quota, self._quota + self._rules.refund)
         if given.cohort != self._cohort or self._limit >= self._rules.maximum:
@@ -138,15 +140,17 @@ class Gate:
         if self._cohort == 0:
             self._limit += 1
             return
-        if self._served >= self._limit * self._rules.growth_served:
+        if self._served >= self._limit and now - self._changed >= self._rules.growth:
             self._served = 0
+            self._changed = now
             self._limit += 1
 
-    def _shrink(self, given: Pass) -> None:
+    def _shrink(self, given: Pass, now: float) -> None:
         if given.cohort != self._cohort:
             return
         self._cohort += 1
         self._served = 0
+        self._changed = now
         self._refusals += 1
         self._limit = max(self._rules.minimum, self._limit // 2)
 
