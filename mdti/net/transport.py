@@ -117,7 +117,7 @@ class Transport:
                         break
                     waiting.update(task.index for task in unit)
                     self._start(unit, call)
-                for index, outcome in self._collect(call, waiting):
+                for index, outcome in self._collect(call, waiting) if waiting else []:
                     waiting.discard(index)
                     yield index, outcome
         finally:
