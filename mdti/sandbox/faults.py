@@ -29,7 +29,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -131,11 +131,13 @@ class Faults:
                 for index, fault in enumerate(self._faults)
             ]
             limit = self._limit
-        shown = None if limit is None else {"rate": limit.rate, "burst": limit.burst}
-        return {"faults": faults, "limit": shown}
+        return {"faults": faults, "limit": None if limit is None else asdict(limit)}
 
     def set_json(self, document: Mapping[str, Any]) -> None:
-        """Replace everything in force by a JSON document; raises `ValueError` or `TypeError`."""
+        """Replace everything in force by a JSON document as `to_json` gives it.
+
+        `met` is ignored, and fields may be left out; raises `ValueError` or `TypeError`.
+        """
         faults = [Fault(**_snake(item)) for item in document.get("faults", [])]
         limit = document.get("limit")
         self.set(faults, limit=None if limit is None else RateLimit(**_snake(limit)))
@@ -239,9 +241,11 @@ def _spoilt_list(fault: Fault, reply: Reply, target: str) -> Reply:
 
 
 def _fault_json(fault: Fault) -> dict[str, Any]:
-    shown = {"kind": fault.kind, "route": fault.route, "probability": fault.probability}
-    return shown if fault.count is None else {**shown, "count": fault.count}
+    shown = asdict(fault)
+    return {**shown, "retryAfter": shown.pop("retry_after")}
 
 
 def _snake(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {("retry_after" if name == "retryAfter" else name): item[name] for name in item}
+    renamed = {("retry_after" if name == "retryAfter" else name): item[name] for name in item}
+    renamed.pop("met", None)
+    return renamed

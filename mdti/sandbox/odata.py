@@ -25,10 +25,15 @@ class BadOption(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paging:
-    """How lists are cut: page sizes, the form of links, and how strictly options are read."""
+    """How lists are cut: page sizes, the form of links, and how strictly options are read.
+
+    A `$top` above `max_page_size` is cut to it, or refused with `refuse_large_top`; `strict`
+    refuses options that a collection is not documented to take instead of ignoring them.
+    """
 
     page_size: int = 100
     max_page_size: int = 1000
+    refuse_large_top: bool = False
     next_link: Literal["token", "skip"] = "token"
     strict: bool = True
 
@@ -69,7 +74,10 @@ def listing(
     """
     options = _options(request, collection, paging)
     selected, shown = _selected(rows, render, options, collection)
-    top = min(_number(options, "$top", paging.page_size), paging.max_page_size)
+    top = _number(options, "$top", paging.page_size)
+    if top > paging.max_page_size and paging.refuse_large_top:
+        raise BadOption(f"Query option '$top' is at most {paging.max_page_size}.")
+    top = min(top, paging.max_page_size)
     start = _start(options, request.path)
     stop = start + top
     page: dict[str, Any] = {"@odata.context": context}
