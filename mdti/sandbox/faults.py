@@ -17,6 +17,7 @@ A fault names a `route` as a shell pattern over `METHOD /path`, without case: `"
     duplicates    every record of a list `times` times
     loop          a list's nextLink leads to the page itself
     foreignLink   a list's nextLink leads to another host
+    odd           unknown words in enumerations, null texts and times, records without artifact
 
 `count` limits how many requests are met, `after` lets some pass first, `probability` draws from a
 generator seeded by the request and its repetition, so the outcome hangs on no thread's timing.
@@ -38,10 +39,16 @@ from mdti.sandbox.wire import Reply, error_reply
 _REPLACING = frozenset(
     {"throttle", "error", "html", "expiredToken", "noConsent", "noLicence", "gone"}
 )
-_SPOILING = frozenset({"latency", "slow", "cut", "drop", "duplicates", "loop", "foreignLink"})
+_SPOILING = frozenset(
+    {"latency", "slow", "cut", "drop", "duplicates", "loop", "foreignLink", "odd"}
+)
 KINDS = _REPLACING | _SPOILING
 FOREIGN_LINK = "https://collector.example/v1.0/security/threatIntelligence"
 _BATCH = "/$batch"
+_ENUMERATIONS = frozenset({"classification", "severity", "source", "format"})
+_NULLABLE = frozenset(
+    {"description", "summary", "relatedDetailsUrl", "lastSeenDateTime", "imageUrl"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +229,8 @@ def _spoilt(fault: Fault, reply: Reply, target: str) -> Reply:
             return replace(reply, cut_at=len(reply.body) // 2)
         case "drop":
             return replace(reply, cut_at=-1)
+        case "odd":
+            return _odd(reply)
         case _:
             return _spoilt_list(fault, reply, target)
 
@@ -238,6 +247,26 @@ def _spoilt_list(fault: Fault, reply: Reply, target: str) -> Reply:
     else:
         document["@odata.nextLink"] = f"{FOREIGN_LINK}?$skiptoken=1"
     return replace(reply, body=json.dumps(document, separators=(",", ":")).encode())
+
+
+def _odd(reply: Reply) -> Reply:
+    """Return a JSON answer as a later version of the API might send it."""
+    if reply.status != 200 or reply.content_type != "application/json":
+        return reply
+    document = _oddly(json.loads(reply.body))
+    for row in document.get("value", [])[::3]:
+        row.pop("artifact", None)
+    return replace(reply, body=json.dumps(document, separators=(",", ":")).encode())
+
+
+def _oddly(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_oddly(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    odd = {name: _oddly(item) for name, item in value.items()}
+    words = dict.fromkeys(_ENUMERATIONS & odd.keys(), "unknownFutureValue")
+    return odd | words | dict.fromkeys(_NULLABLE & odd.keys())
 
 
 def _fault_json(fault: Fault) -> dict[str, Any]:

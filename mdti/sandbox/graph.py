@@ -28,6 +28,7 @@ _PASSIVE_DNS = Collection(
     sortable=frozenset({"firstSeenDateTime", "lastSeenDateTime"}),
 )
 _PLAIN = Collection()
+_COUNT = ["$count"]
 _ARTICLES = Collection(searches=lambda row: f"{row['title']} {row['tags']} {row['summary']}")
 _PROFILES = Collection(
     filterable=frozenset({"kind"}),
@@ -222,9 +223,6 @@ class Graph:
         return json_reply({"@odata.context": context, **answer})
 
 
-_COUNT = ["$count"]
-
-
 @dataclass(frozen=True, slots=True)
 class _Listing:
     """One request's way of showing what was found."""
@@ -258,7 +256,7 @@ class _Listing:
 
 
 def _expanded(segments: list[str]) -> list[str]:
-    """Return lower-case segments with `hosts('x')` taken apart, or one empty segment."""
+    """Return the segments in lower case, `hosts('x')` taken apart into two."""
     expanded: list[str] = []
     for segment in segments:
         keyed = _KEY.match(segment)

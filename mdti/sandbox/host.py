@@ -59,7 +59,11 @@ class Seen:
 
 
 class Sandbox(AbstractContextManager["Sandbox"]):
-    """Serves a world until it is left; failures of a vendor's own code are raised on leaving."""
+    """Serves a world until it is left; failures of a vendor's own code are raised on leaving.
+
+    `world`, `faults`, `graph.options`, `identity` and `tokens` may be changed while it runs.
+    `peak_in_flight` is the largest number of requests that were being answered at once.
+    """
 
     def __init__(
         self,

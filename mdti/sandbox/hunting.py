@@ -6,6 +6,7 @@ A small part of KQL over `DeviceTvmSoftwareVulnerabilities`, enough for bounded 
 `take`/`limit`. Anything else is refused, as the service refuses what it cannot read.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,7 +44,7 @@ def _outside_comments(query: str) -> str:
 def _rows(world: World) -> list[Row]:
     return [
         {
-            "DeviceId": f"{abs(hash_of(machine)):040x}",
+            "DeviceId": hashlib.sha256(machine.encode()).hexdigest()[:40],
             "DeviceName": machine,
             "OSPlatform": "Windows11",
             "SoftwareVendor": item.vendor,
@@ -55,11 +56,6 @@ def _rows(world: World) -> list[Row]:
         for item in world.vulnerabilities.values()
         for machine in item.machines
     ]
-
-
-def hash_of(text: str) -> int:
-    """Return a number for a device that is the same in every run."""
-    return int.from_bytes(text.encode()[:20].ljust(20, b"\0"))
 
 
 def _step(step: str, rows: list[Row]) -> list[Row]:

@@ -105,6 +105,17 @@ def test_a_next_link_may_loop_or_lead_away(caller: Caller) -> None:
     assert away.startswith(FOREIGN_LINK)
 
 
+def test_answers_may_hold_unknown_words_nulls_and_records_without_artifact(caller: Caller) -> None:
+    caller.sandbox.faults.add(Fault(kind="odd"))
+    reputation = caller.get(REPUTATION).json()
+    rows = caller.records(HUB)
+
+    assert reputation["classification"] == "unknownFutureValue"
+    assert [rule["description"] for rule in reputation["rules"]] == [None]
+    assert {row["lastSeenDateTime"] for row in rows} == {None}
+    assert {"artifact" in row for row in rows} == {True, False}
+
+
 def test_faults_on_lists_leave_single_objects_alone(caller: Caller) -> None:
     plain = caller.get(REPUTATION).text
     caller.sandbox.faults.set(
