@@ -7,6 +7,7 @@ never twice.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from mdti.net.meter import Meter
 from mdti.net.transport import Transport
 
 Records = Sequence[Mapping[str, Any]]
+Enough = Callable[[int, Records], str | None]
 
 _NEXT = "@odata.nextLink"
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
@@ -48,18 +50,19 @@ def read_all(
     requests: Sequence[Request],
     *,
     deadline: Deadline,
-    enough: Callable[[Records], str | None] | None = None,
+    enough: Enough | None = None,
     max_pages: int = 100,
     max_records: int = 10_000,
     meter: Meter | None = None,
 ) -> tuple[Collection | MdtiError, ...]:
     """Read the collections that `requests` open; returns one result for each, in their order.
 
-    Each round asks for the next page of every collection that has one. `enough` sees the records
-    so far and may end a collection with a word of its own, as may `max_pages` and `max_records`
-    with `oversize`; a collection whose last page was read ends with `all` in any case. A page that
-    fails makes its collection an error: what was read of it is not returned. Errors are those of
-    `Transport.send`, and `BadAnswer` for a page that is no page or a link that leads elsewhere.
+    Each round asks for the next page of every collection that has one. `enough` sees the number of
+    a collection and its records so far and may end it with a word of its own, as may `max_pages`
+    and `max_records` with `oversize`; a collection whose last page was read ends with `all` in any
+    case. A page that fails makes its collection an error: what was read of it is not returned.
+    Errors are those of `Transport.send`, and `BadAnswer` for a page that is no page or a link that
+    leads elsewhere.
     """
     results: dict[int, Collection | MdtiError] = {}
     open_: dict[int, _Reading] = {n: _Reading(request) for n, request in enumerate(requests)}
@@ -73,7 +76,8 @@ def read_all(
             if isinstance(outcome, MdtiError):
                 result = outcome
             else:
-                result = _turn(reading, outcome, enough, max_pages, max_records)
+                stop = partial(enough, number) if enough is not None else None
+                result = _turn(reading, outcome, stop, max_pages, max_records)
             if result is not None:
                 results[number] = result
                 del open_[number]

@@ -117,7 +117,7 @@ class Transport:
                         break
                     waiting.update(task.index for task in unit)
                     self._start(unit, call)
-                for index, outcome in self._collect(call, waiting) if waiting else []:
+                for index, outcome in self._collect(call, waiting):
                     waiting.discard(index)
                     yield index, outcome
         finally:
@@ -172,6 +172,8 @@ class Transport:
 
     def _collect(self, call: Call, waiting: set[int]) -> list[Finished]:
         """Return the next outcome, or an error for all that waits when time is up."""
+        if not waiting:
+            return []
         try:
             done = call.done.get(timeout=min(call.deadline.remaining(), _LONGEST_WAIT))
         except queue.Empty:
