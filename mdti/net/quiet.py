@@ -6,13 +6,13 @@ _TALKATIVE = ("azure.core", "azure.identity", "msal", "urllib3")
 
 
 def quiet_libraries() -> None:
-    """Raise the level of the HTTP and identity libraries' loggers to WARNING.
+    """Silence the loggers of the HTTP and identity libraries up to CRITICAL.
 
-    At DEBUG `urllib3` writes paths with their query and `msal` an identity endpoint's whole answer;
-    a host that turns its root logger to DEBUG would keep both. A level somebody set on one of these
-    loggers on purpose stays.
+    At WARNING `azure-identity` writes what the identity service answered and `urllib3` whole URLs;
+    at DEBUG `msal` writes an identity endpoint's answer with its token. Our own errors say what
+    failed. A level somebody set on one of these loggers on purpose stays.
     """
     for name in _TALKATIVE:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
-            logger.setLevel(logging.WARNING)
+            logger.setLevel(logging.CRITICAL)
