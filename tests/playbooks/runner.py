@@ -23,28 +23,18 @@ from tests.playbooks.history import (
     children,
     outcome,
 )
+from tests.playbooks.vocabulary import check
 from tests.playbooks.wire import Authenticate, Clock, Wire, seconds_of
 
-_ALWAYS = frozenset({"type", "runAfter", "description", "metadata"})
-_KEYS: Mapping[str, frozenset[str]] = {
-    "Compose": frozenset({"inputs", "runtimeConfiguration"}),
-    "InitializeVariable": frozenset({"inputs"}),
-    "SetVariable": frozenset({"inputs"}),
-    "AppendToArrayVariable": frozenset({"inputs"}),
-    "IncrementVariable": frozenset({"inputs"}),
-    "If": frozenset({"expression", "actions", "else"}),
-    "Switch": frozenset({"expression", "cases", "default"}),
-    "Foreach": frozenset({"foreach", "actions", "runtimeConfiguration", "operationOptions"}),
-    "Until": frozenset({"expression", "actions", "limit", "operationOptions"}),
-    "Scope": frozenset({"actions"}),
-    "Http": frozenset({"inputs", "runtimeConfiguration", "limit", "operationOptions"}),
-    "ApiConnection": frozenset({"inputs", "runtimeConfiguration", "limit", "operationOptions"}),
-    "Wait": frozenset({"inputs"}),
-    "Terminate": frozenset({"inputs"}),
-    "Response": frozenset({"inputs", "kind"}),
-}
 _UNITS = {"Second": 1, "Minute": 60, "Hour": 3600, "Day": 86400}
-_EMPTY = {"Boolean": False, "Integer": 0, "Float": 0.0, "String": "", "Object": {}, "Array": []}
+_EMPTY: Mapping[str, Any] = {
+    "boolean": False,
+    "integer": 0,
+    "float": 0.0,
+    "string": "",
+    "object": {},
+    "array": [],
+}
 
 
 class Runner:
@@ -76,6 +66,7 @@ class Runner:
         self._clock = clock or Clock()
         self._wire = Wire(clock=self._clock, authenticate=authenticate)
         self._variables: dict[str, Any] = {}
+        self._types: dict[str, type] = {}
         self._parameters = {
             name: parameters.get(name, declared.get("defaultValue"))
             for name, declared in definition.get("parameters", {}).items()
@@ -125,15 +116,12 @@ class Runner:
 
     def _step(self, name: str, action: Action, frame: Frame) -> str:
         kind = action["type"]
-        unknown = set(action) - _ALWAYS - _KEYS.get(kind, frozenset())
-        unknown |= set(action.get("runtimeConfiguration", {})) - {"secureData", "concurrency"}
-        if kind not in _KEYS or unknown:
-            raise Unsupported(f"{name}: {kind} with {sorted(unknown)}")
+        check(name, action)
         if name in self._before:
             self._before[name]()
         inputs: Any = None
         try:
-            if "inputs" in action:
+            if "inputs" in action and kind != "Select":
                 inputs = self._evaluate(action["inputs"], frame)
             method = getattr(self, f"_do_{kind.lower()}")
             outputs = method(name, action, inputs, frame)
@@ -210,6 +198,16 @@ class Runner:
         call = ", ".join(f"variables('{index}')" for index in named)
         return bool(self._engine.evaluate(f"@{operator}({call})", {"variables": named}))
 
+    def _do_select(self, name: str, action: Action, inputs: Any, frame: Frame) -> Any:
+        items = self._evaluate(action["inputs"]["from"], frame)
+        if not isinstance(items, list):
+            raise Failure("InvalidTemplate", f"from of {name} is no array: {items!r}")
+        inner = Frame(frame)
+        selected = []
+        for inner.item in items:
+            selected.append(self._evaluate(action["inputs"]["select"], inner))
+        return {"body": selected}
+
     def _do_compose(self, name: str, action: Action, inputs: Any, frame: Frame) -> Any:
         return inputs
 
@@ -217,27 +215,26 @@ class Runner:
         for variable in inputs["variables"]:
             if variable["name"] in self._variables:
                 raise Unsupported(f"{name}: {variable['name']} is initialised twice")
-            value = variable.get("value", _EMPTY[variable["type"].title()])
-            self._variables[variable["name"]] = value
+            self._types[variable["name"]] = type(_EMPTY[variable["type"].lower()])
+            self._assign(variable["name"], variable.get("value", _EMPTY[variable["type"].lower()]))
 
     def _do_setvariable(self, name: str, action: Action, inputs: Any, frame: Frame) -> Any:
-        self._known(inputs["name"])
-        self._variables[inputs["name"]] = inputs["value"]
+        self._assign(inputs["name"], inputs["value"])
         return {"name": inputs["name"], "value": inputs["value"]}
 
     def _do_appendtoarrayvariable(
         self, name: str, action: Action, inputs: Any, frame: Frame
     ) -> Any:
-        self._known(inputs["name"])
-        self._variables[inputs["name"]] = [*self._variables[inputs["name"]], inputs["value"]]
+        self._assign(inputs["name"], [*self._variables.get(inputs["name"], ()), inputs["value"]])
 
     def _do_incrementvariable(self, name: str, action: Action, inputs: Any, frame: Frame) -> Any:
-        self._known(inputs["name"])
-        self._variables[inputs["name"]] += inputs.get("value", 1)
+        self._assign(inputs["name"], self._variables.get(inputs["name"], 0) + inputs["value"])
 
-    def _known(self, variable: str) -> None:
-        if variable not in self._variables:
-            raise Failure("InvalidTemplate", f"no variable {variable!r} was initialised")
+    def _assign(self, variable: str, value: Any) -> None:
+        kind = self._types.get(variable)
+        if kind is None or type(value) is not kind:
+            raise Failure("InvalidTemplate", f"{value!r} does not fit the variable {variable!r}")
+        self._variables[variable] = value
 
     def _do_if(self, name: str, action: Action, inputs: Any, frame: Frame) -> Any:
         holds = self._holds(action["expression"], frame)

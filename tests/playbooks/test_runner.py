@@ -152,6 +152,34 @@ def test_a_sequential_loop_keeps_order_and_a_parallel_one_promises_none(engine: 
     assert play(engine, loop(), [1, 2, 3]).records[-1].outputs != [1, 2, 3]
 
 
+def test_select_shapes_every_item(engine: Engine) -> None:
+    inputs = {"from": "@triggerBody()", "select": {"Tag": "@item()?['name']"}}
+    actions = {
+        "S": {"type": "Select", "inputs": inputs},
+        "B": compose("@body('S')", S=["Succeeded"]),
+    }
+    done = play(engine, actions, [{"name": "a"}, {}])
+    assert done.records[-1].outputs == [{"Tag": "a"}, {"Tag": None}]
+    assert play(engine, actions, None).statuses("S") == ["Failed"]
+
+
+@pytest.mark.parametrize("value", ["text", None, [1]])
+def test_a_variable_keeps_its_type(engine: Engine, value: Any) -> None:
+    actions = {
+        "V": {
+            "type": "InitializeVariable",
+            "inputs": {"variables": [{"name": "v", "type": "object"}]},
+        },
+        "Set": {
+            "type": "SetVariable",
+            "inputs": {"name": "v", "value": "@triggerBody()"},
+            "runAfter": {"V": ["Succeeded"]},
+        },
+    }
+    assert play(engine, actions, value).statuses("Set") == ["Failed"]
+    assert play(engine, actions, {"a": 1}).statuses("Set") == ["Succeeded"]
+
+
 def test_a_loop_over_nothing_that_is_an_array_fails(engine: Engine) -> None:
     actions = {"Each": {"type": "Foreach", "foreach": "@triggerBody()", "actions": {}}}
     assert play(engine, actions, None).statuses("Each") == ["Failed"]
