@@ -22,13 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     latency = [Fault(kind="latency", seconds=options.latency)] if options.latency else []
     limit = RateLimit(rate=options.rate, burst=options.rate) if options.rate else None
-    with Sandbox(port=options.port, faults=Faults(latency, limit=limit)) as sandbox:
-        sys.stdout.write(_settings(sandbox) if options.json else _instructions(sandbox))
-        sys.stdout.flush()
-        try:
+    faults = Faults(latency, limit=limit)
+    try:
+        with Sandbox(port=options.port, faults=faults) as sandbox:
+            sys.stdout.write(_settings(sandbox) if options.json else _instructions(sandbox))
+            sys.stdout.flush()
             threading.Event().wait()
-        except KeyboardInterrupt:
-            return 0
+    except KeyboardInterrupt:
+        return 0
     return 0
 
 
