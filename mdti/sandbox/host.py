@@ -95,7 +95,8 @@ class Sandbox(AbstractContextManager["Sandbox"]):
         self.peak_in_flight = 0
 
     def start(self) -> None:
-        """Listen on the loopback address; with port 0 on any free port."""
+        """Listen on the loopback address; with port 0 on any free port, and there again later."""
+        self._stopping.clear()
         self._server = Server(self._port, self._answer, self._sleep)
         self._port = self._server.port
         self._server.start()

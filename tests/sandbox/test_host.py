@@ -86,6 +86,15 @@ def test_it_listens_on_loopback_and_stops_with_connections_open(caller: Caller) 
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
+def test_it_comes_back_on_the_same_port_after_an_outage(caller: Caller) -> None:
+    caller.sandbox.stop()
+    with pytest.raises(requests.exceptions.ConnectionError):
+        caller.get("/articles")
+    caller.sandbox.start()
+
+    assert caller.get("/articles").status_code == 200
+
+
 def test_a_connection_serves_many_requests(sandbox: Sandbox) -> None:
     connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=10)
     for _ in range(3):
