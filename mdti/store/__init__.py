@@ -1,0 +1,1 @@
+"""State: one interface, in Azure blobs or in files."""

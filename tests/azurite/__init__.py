@@ -1,0 +1,1 @@
+"""Microsoft's storage emulator, for tests."""
