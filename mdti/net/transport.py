@@ -87,11 +87,10 @@ class Transport:
         Raises the subclass of `ApiError` that the outcome means, `DeadlineExceeded`,
         `IdentityError` without a token, or `SettingError` for an address that may not be used.
         """
-        for _, outcome in self.map([request], deadline=deadline, meter=meter):
-            if isinstance(outcome, MdtiError):
-                raise outcome
-            return outcome
-        raise AssertionError("map answers every request")
+        [(_, outcome)] = self.map([request], deadline=deadline, meter=meter)
+        if isinstance(outcome, MdtiError):
+            raise outcome
+        return outcome
 
     def map(
         self, requests: Iterable[Request], *, deadline: Deadline, meter: Meter | None = None

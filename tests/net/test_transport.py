@@ -754,6 +754,27 @@ def test_a_meter_counts_one_look_up_and_the_counters_the_process(
     assert transport.counters() == Counters(requests=5, throttled=1)
 
 
+def test_a_wait_for_an_answer_is_resumed_while_there_is_time() -> None:
+    release = threading.Event()
+
+    class Standing(Clock):
+        def __call__(self) -> float:
+            self.slept.append(self.now)
+            if len(self.slept) > 9:
+                release.set()
+            return self.now
+
+    def stuck(scope: str, renew: bool) -> str:
+        release.wait(30)
+        raise IdentityError("No token.")
+
+    transport = make(Clock(), stuck)
+    deadline = Deadline.after(0.002, clock=Standing())
+    with pytest.raises(IdentityError):
+        transport.send(Request(URL, audience=SCOPE), deadline=deadline)
+    transport.close()
+
+
 def test_a_mistake_of_ours_reaches_the_caller(clock: Clock) -> None:
     def mistaken(scope: str, renew: bool) -> str:
         raise RuntimeError("a bug")
