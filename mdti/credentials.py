@@ -21,12 +21,18 @@ from mdti.net.quiet import quiet_libraries
 Source = Literal["managed identity", "certificate", "client secret", "az login"]
 
 _UNRESOLVED = "@Microsoft.KeyVault("
-_IDENTITY_SETTINGS = (
-    "AZURE_TENANT_ID",
-    "AZURE_CLIENT_ID",
-    "AZURE_CLIENT_CERTIFICATE_PATH",
-    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-    "AZURE_CLIENT_SECRET",
+_SETTINGS: Mapping[Source, tuple[str, ...]] = MappingProxyType(
+    {
+        "managed identity": ("AZURE_CLIENT_ID",),
+        "certificate": (
+            "AZURE_TENANT_ID",
+            "AZURE_CLIENT_ID",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+        ),
+        "client secret": ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"),
+        "az login": ("AZURE_TENANT_ID",),
+    }
 )
 _HINTS: Mapping[Source, str] = MappingProxyType(
     {
@@ -156,7 +162,7 @@ class Identity:
         raise failed
 
     def _credential(self) -> _Credential:
-        for name in _IDENTITY_SETTINGS:
+        for name in _SETTINGS[self.source]:
             if self._environ.get(name, "").startswith(_UNRESOLVED):
                 raise SettingError(
                     f"{name} is a Key Vault reference that was not resolved.",

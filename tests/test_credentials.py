@@ -8,10 +8,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -226,6 +231,38 @@ def test_a_key_vault_reference_that_was_not_resolved_is_named_and_never_sent(nam
     assert "vault.example" not in str(caught.value.to_json())
 
 
+def test_a_reference_in_a_setting_that_is_not_used_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = "@Microsoft.KeyVault(SecretUri=https://vault.example/secrets/x)"
+    with on_azure(Endpoint(), monkeypatch, AZURE_CLIENT_SECRET=reference) as (_, identity):
+        assert identity.token(GRAPH) == "s3cret-token-1"
+
+
+@pytest.mark.parametrize("kind", ["certificate", "client secret"])
+def test_a_certificate_or_a_secret_goes_to_the_login_service_by_the_proxy_that_is_set(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr("mdti.credentials._RETRIES", 0)
+    environ = {"AZURE_TENANT_ID": "tenant", "AZURE_CLIENT_ID": CLIENT}
+    if kind == "certificate":
+        environ["AZURE_CLIENT_CERTIFICATE_PATH"] = str(certificate(tmp_path))
+    else:
+        environ["AZURE_CLIENT_SECRET"] = "s3cret"
+    with rude(lambda seen: reply({}, status=403)) as proxy:
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, proxy.root)
+        identity = Identity(environ)
+        with pytest.raises(IdentityError, match=kind):
+            identity.token(GRAPH)
+        identity.close()
+    assert {(seen.method, seen.path) for seen in proxy.seen} == {
+        ("CONNECT", "login.microsoftonline.com:443")
+    }
+    assert "s3cret" not in " ".join(record.getMessage() for record in caplog.records)
+
+
 @pytest.mark.parametrize("environ", [CERTIFICATE, SECRET | {"AZURE_AUTHORITY_HOST": "http://x"}])
 def test_settings_that_cannot_be_used_are_an_identity_error(environ: Mapping[str, str]) -> None:
     with pytest.raises(IdentityError) as caught:
@@ -301,6 +338,31 @@ def test_importing_the_module_does_not_load_azure_identity() -> None:
 def test_any_settings_choose_somebody(text: str) -> None:
     environ = dict.fromkeys(SECRET | CERTIFICATE, text)
     assert Identity(environ).source == ("certificate" if text else "az login")
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate with its key, as one PEM file."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=36_500))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
 
 
 def fake_az(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> Path:

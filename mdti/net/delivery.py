@@ -49,11 +49,16 @@ class Call:
     done: "queue.SimpleQueue[Finished | Exception]" = field(default_factory=queue.SimpleQueue)
     given_up: threading.Event = field(default_factory=threading.Event)
 
-    def finish(self, tasks: Sequence[Task], error: MdtiError | None = None) -> None:
-        """Hand over `tasks` as failed, each by what it met last, else by `error`."""
-        given_up = error or ConnectionFailed("The request was given up.")
+    def fail(self, tasks: Sequence[Task], error: MdtiError) -> None:
+        """Hand over `tasks` as failed by `error`."""
         for task in tasks:
-            self.done.put((task.index, task.error or given_up))
+            self.done.put((task.index, error))
+
+    def give_up(self, tasks: Sequence[Task], error: MdtiError | None = None) -> None:
+        """Hand over `tasks` as failed, each by what its API said last, else by `error`."""
+        unsent = error or ConnectionFailed("The request was given up.")
+        for task in tasks:
+            self.done.put((task.index, task.error or unsent))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +99,11 @@ class Delivery:
     def _attempt(self, lane: Lane, tasks: list[Task], call: Call) -> list[Task]:
         """Send `tasks` in one exchange; return those to be sent again."""
         if call.given_up.is_set() or call.closing.is_set():
-            call.finish(tasks)
+            call.give_up(tasks)
             return []
         given = lane.enter(call.deadline)
         if isinstance(given, MdtiError):
-            call.finish(tasks, given)
+            call.give_up(tasks, given)
             return []
         outcome: Outcome = "broken"
         pause: float | None = None
@@ -107,7 +112,7 @@ class Delivery:
             answers = self._exchange(lane, [task.request for task in tasks], token, call)
             outcome, pause = _sum_up(answers)
         except MdtiError as error:
-            call.finish(tasks, error)
+            call.fail(tasks, error)
             return []
         finally:
             lane.leave(given, outcome, retry_after=pause)
@@ -165,7 +170,7 @@ class Delivery:
 
     def _renew(self, tasks: list[Task], token: str | None, call: Call) -> list[Task]:
         """Get a fresh token for those who have not had one, and hand over the others."""
-        call.finish([task for task in tasks if task.renewed])
+        call.give_up([task for task in tasks if task.renewed])
         first = [task for task in tasks if not task.renewed]
         scope = first[0].request.audience if first else None
         if scope is None or token is None:
@@ -173,8 +178,7 @@ class Delivery:
         try:
             self._tokens.renew(scope, token)
         except MdtiError as error:
-            for task in first:
-                call.done.put((task.index, error))
+            call.fail(first, error)
             return []
         for task in first:
             task.renewed = True
@@ -185,15 +189,15 @@ class Delivery:
         hopeless = [task for task in tasks if task.faults >= self._rules.retries]
         others = [task for task in tasks if task.faults < self._rules.retries]
         if not others:
-            call.finish(hopeless)
+            call.give_up(hopeless)
             return []
         most = max(task.faults for task in others)
         delay = min(self._rules.backoff * 2.0**most, self._rules.backoff_max)
         delay *= 1.0 - self._random.random() / 2.0
         if delay >= call.deadline.remaining() or not lane.may_retry():
-            call.finish(tasks)
+            call.give_up(tasks)
             return []
-        call.finish(hopeless)
+        call.give_up(hopeless)
         for task in others:
             task.faults += 1
         self._sleep(delay)

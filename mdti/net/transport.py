@@ -160,14 +160,19 @@ class Transport:
 
     def _start(self, unit: list[Task], call: Call) -> None:
         if call.deadline.expired:
-            call.finish(unit, DeadlineExceeded("No time is left."))
+            call.fail(unit, DeadlineExceeded("No time is left."))
             return
-        try:
-            lane = self._lane(origin_of(unit[0].request.url))
-        except MdtiError as error:
-            call.finish(unit, error)
-            return
-        lane.submit(partial(self._delivery.run, lane, unit, call))
+        lane: Lane | None = None
+        sound: list[Task] = []
+        for task in unit:
+            try:
+                lane = self._lane(origin_of(task.request.url))
+            except MdtiError as error:
+                call.fail([task], error)
+                continue
+            sound.append(task)
+        if lane is not None:
+            lane.submit(partial(self._delivery.run, lane, sound, call))
 
     def _collect(self, call: Call, waiting: set[int]) -> list[Finished]:
         """Return the next outcome, or an error for all that waits when time is up."""

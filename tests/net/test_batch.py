@@ -11,6 +11,7 @@ from mdti.errors import (
     BadAnswer,
     ConnectionFailed,
     Forbidden,
+    InputError,
     MdtiError,
     Missing,
     ServerFault,
@@ -270,6 +271,26 @@ def test_audiences_are_not_mixed_and_other_requests_go_alone(clock: Clock) -> No
         if seen.method == "POST"
     }
     assert travelled == {"Bearer one": ["/a", "/b"], "Bearer two": ["/c", "/d"]}
+
+
+def test_a_part_whose_path_climbs_is_refused_and_the_others_are_sent(clock: Clock) -> None:
+    with rude(graph(part)) as server:
+        root = f"{server.root}/v1.0"
+        transport = Transport(
+            token=lambda scope, renew: "t",
+            batch=BatchRule(root),
+            clock=clock,
+            sleep=clock.sleep,
+            environ={},
+        )
+        requests = [Request(f"{root}/{path}") for path in ("a", "../me", "b%2F..%2F..", "c")]
+        outcomes = dict(transport.map(requests, deadline=Deadline.after(9.0, clock=clock)))
+        climbing = dict(transport.map(requests[1:2], deadline=Deadline.after(9.0, clock=clock)))
+        transport.close()
+    kinds = [type(outcomes[index]) for index in range(4)]
+    assert kinds == [Response, InputError, InputError, Response]
+    assert type(climbing[0]) is InputError
+    assert [entry["url"] for entry in server.seen[0].json()["requests"]] == ["/a", "/c"]
 
 
 @pytest.mark.parametrize(("root", "size"), [(f"{ROOT}/", 20), (ROOT, 0), (ROOT, 21)])

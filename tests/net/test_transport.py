@@ -288,6 +288,20 @@ def test_without_a_token_nothing_is_sent(clock: Clock) -> None:
 
 
 @responses.activate
+def test_an_identity_that_fails_after_a_pause_is_the_error(clock: Clock) -> None:
+    def dying(scope: str, renew: bool) -> str:
+        if clock.slept:
+            raise IdentityError("No token.")
+        return "token"
+
+    responses.get(URL, status=429, headers={"Retry-After": "5"})
+    transport = make(clock, dying)
+    with pytest.raises(IdentityError):
+        transport.send(Request(URL, audience=SCOPE), deadline=within(clock))
+    transport.close()
+
+
+@responses.activate
 def test_an_identity_that_fails_at_the_renewal_is_the_error(clock: Clock) -> None:
     def dying(scope: str, renew: bool) -> str:
         if renew:
