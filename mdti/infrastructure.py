@@ -164,44 +164,39 @@ def parse_lists(text: str) -> Lists:
     sections, `[<role> networks|names] <provider> (<list> <version>)` and one network or name a
     line. Raises `ValueError` for anything else.
     """
-    head: dict[str, str] = {}
+    head, *sections = text.split("\n[")
     ranges: dict[_AddressKind, list[tuple[int, int, Standing]]] = {"ipv4": [], "ipv6": []}
     names: dict[str, Standing] = {}
     dynamic_dns: dict[str, Standing] = {}
-    standing: Standing | None = None
-    holder: dict[str, Standing] | None = None
-    for line in text.splitlines():
-        if line.startswith("#"):
-            key, _, value = line[1:].partition(":")
-            head[key.strip()] = value.strip()
-        elif line.startswith("["):
-            standing, is_names = _section(line)
-            by_role = dynamic_dns if standing.role == "dynamicDns" else names
-            holder = by_role if is_names else None
-        elif standing is None:
-            raise ValueError("an entry before the first section")
-        elif holder is not None:
-            holder.setdefault(line, standing)
+    for section in sections:
+        title, *entries = section.splitlines()
+        standing, is_names = _section(title)
+        if is_names and standing.role == "dynamicDns":
+            dynamic_dns = dict.fromkeys(entries, standing) | dynamic_dns
+        elif is_names:
+            names = dict.fromkeys(entries, standing) | names
         else:
-            kind, first, last = _range(line)
-            ranges[kind].append((first, last, standing))
+            for network in entries:
+                kind, first, last = _range(network)
+                ranges[kind].append((first, last, standing))
     if not (names and dynamic_dns and all(ranges.values())):
         raise ValueError("a part is missing")
+    comments = dict(line.lstrip("# ").partition(": ")[::2] for line in head.splitlines())
     return Lists(
-        date.fromisoformat(head.get("snapshot", "")),
-        head.get("source", ""),
+        date.fromisoformat(comments.get("snapshot", "")),
+        comments.get("source", ""),
         {kind: Ranges.of(found) for kind, found in ranges.items()},
         names,
         dynamic_dns,
     )
 
 
-def _section(line: str) -> tuple[Standing, bool]:
-    bracketed, _, title = line[1:].partition("] ")
+def _section(title: str) -> tuple[Standing, bool]:
+    bracketed, _, source = title.partition("] ")
     role, _, content = bracketed.partition(" ")
     if role not in get_args(Role) or content not in ("networks", "names"):
         raise ValueError("an unknown section")
-    provider = title.rpartition(" (")[0]
+    provider = source.rpartition(" (")[0]
     return Standing(role, provider), content == "names"  # type: ignore[arg-type]
 
 
