@@ -42,9 +42,9 @@ _HINTS: Mapping[Source, str] = MappingProxyType(
         "az login": "Sign in with `az login`, or set AZURE_CLIENT_ID and a certificate or secret.",
     }
 )
-_CONNECTION_TIMEOUT = 5  # seconds
-_READ_TIMEOUT = 10  # seconds
-_RETRIES = 2
+_PATIENCE: Mapping[str, Any] = MappingProxyType(
+    {"connection_timeout": 5, "read_timeout": 10, "retry_total": 2}  # seconds, seconds, times
+)
 _EARLY = 300  # seconds before its end in which azure-identity, too, takes a token for stale
 
 
@@ -187,7 +187,7 @@ class Identity:
         return ManagedIdentityCredential(
             client_id=self._environ.get("AZURE_CLIENT_ID") or None,
             use_env_settings=False,  # a proxy must never see the platform's identity header
-            **self._options(),
+            **_PATIENCE,
         )
 
     def _certificate(self) -> _Credential:
@@ -198,7 +198,7 @@ class Identity:
             self._environ["AZURE_CLIENT_ID"],
             self._environ["AZURE_CLIENT_CERTIFICATE_PATH"],
             password=self._environ.get("AZURE_CLIENT_CERTIFICATE_PASSWORD") or None,
-            **self._options(),
+            **self._login(),
         )
 
     def _client_secret(self) -> _Credential:
@@ -208,7 +208,7 @@ class Identity:
             self._environ["AZURE_TENANT_ID"],
             self._environ["AZURE_CLIENT_ID"],
             self._environ["AZURE_CLIENT_SECRET"],
-            **self._options(),
+            **self._login(),
         )
 
     def _az_login(self) -> _Credential:
@@ -216,14 +216,9 @@ class Identity:
 
         return AzureCliCredential(tenant_id=self._environ.get("AZURE_TENANT_ID") or "")
 
-    def _options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "connection_timeout": _CONNECTION_TIMEOUT,
-            "read_timeout": _READ_TIMEOUT,
-            "retry_total": _RETRIES,
-        }
+    def _login(self) -> dict[str, Any]:
         authority = self._environ.get("AZURE_AUTHORITY_HOST")
-        return options | ({"authority": authority} if authority else {})
+        return dict(_PATIENCE) | ({"authority": authority} if authority else {})
 
     def _failure(self, message: str) -> IdentityError:
         return IdentityError(message, hint=_HINTS[self.source])

@@ -8,20 +8,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdti.credentials import Identity
 from mdti.errors import IdentityError, SettingError
+from tests.net.certificates import certificate
 from tests.net.rude import Clock, Raw, Rude, Seen, reply, rude
 
 GRAPH = "https://graph.microsoft.com/.default"
@@ -195,7 +191,7 @@ def test_what_the_identity_service_answers_is_neither_shown_nor_logged(
     answer: Raw, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("mdti.credentials._RETRIES", 0)
+    monkeypatch.setattr("mdti.credentials._PATIENCE", {"retry_total": 0})
     with (
         on_azure(lambda seen: answer, monkeypatch) as (_, identity),
         pytest.raises(IdentityError) as caught,
@@ -244,7 +240,7 @@ def test_a_certificate_or_a_secret_goes_to_the_login_service_by_the_proxy_that_i
     kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("mdti.credentials._RETRIES", 0)
+    monkeypatch.setattr("mdti.credentials._PATIENCE", {"retry_total": 0})
     environ = {"AZURE_TENANT_ID": "tenant", "AZURE_CLIENT_ID": CLIENT}
     if kind == "certificate":
         environ["AZURE_CLIENT_CERTIFICATE_PATH"] = str(certificate(tmp_path))
@@ -338,31 +334,6 @@ def test_importing_the_module_does_not_load_azure_identity() -> None:
 def test_any_settings_choose_somebody(text: str) -> None:
     environ = dict.fromkeys(SECRET | CERTIFICATE, text)
     assert Identity(environ).source == ("certificate" if text else "az login")
-
-
-def certificate(folder: Path) -> Path:
-    """A self-signed certificate with its key, as one PEM file."""
-    key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    start = datetime(2020, 1, 1, tzinfo=UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + timedelta(days=36_500))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path = folder / "certificate.pem"
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 def fake_az(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> Path:

@@ -6,6 +6,7 @@ credentials to ours. It would also forget a company's certificate authority, so
 `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` are read here. A proxy comes from an argument alone.
 """
 
+import ssl
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -126,9 +127,9 @@ class Wire:
 
     def _broken(self, cause: Exception) -> Fault:
         name = self._origin.name
-        if isinstance(cause, requests.exceptions.SSLError):
+        if _is_untrusted(cause):
             error = ConnectionFailed(
-                f"{name} showed a certificate that is not trusted, or TLS failed.",
+                f"{name} showed a certificate that is not trusted.",
                 hint="Behind a company proxy, REQUESTS_CA_BUNDLE must name its certificates.",
                 api=name,
             )
@@ -149,3 +150,11 @@ class Wire:
 
     def _late(self) -> Fault:
         return Fault(DeadlineExceeded(f"No time is left for {self._origin.name}."), passing=False)
+
+
+def _is_untrusted(cause: BaseException) -> bool:
+    # Other TLS faults look the same to requests, but may pass.
+    link: BaseException | None = cause
+    while link is not None and not isinstance(link, ssl.SSLCertVerificationError):
+        link = link.__cause__ or link.__context__
+    return link is not None

@@ -2,10 +2,12 @@
 
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 
@@ -83,7 +85,7 @@ class _Connection(socketserver.StreamRequestHandler):
                     self.wfile.write(piece)
                 if raw.close:
                     return
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             return
 
     def _read(self) -> Seen | None:
@@ -108,14 +110,21 @@ class Rude:
 
 
 @contextmanager
-def rude(handler: Handler) -> Iterator[Rude]:
-    """Run a server that answers by `handler`."""
+def rude(handler: Handler, *, tls: Path | None = None) -> Iterator[Rude]:
+    """Run a server that answers by `handler`; `tls` is the file of its certificate and key."""
     with _Server(("127.0.0.1", 0), _Connection) as server:
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls)
+            server.socket = context.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
         server.handler, server.seen, server.lock = handler, [], threading.Lock()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
         thread.start()
         try:
-            yield Rude(f"http://127.0.0.1:{server.server_address[1]}", server.seen)
+            scheme = "https" if tls else "http"
+            yield Rude(f"{scheme}://127.0.0.1:{server.server_address[1]}", server.seen)
         finally:
             server.shutdown()
             thread.join()
