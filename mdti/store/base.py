@@ -85,7 +85,7 @@ class Store(Protocol):
         """
 
     def append(self, key: str, body: bytes, *, lease: Lease | None = None) -> None:
-        """Add at most `MAX_APPEND` bytes at the end, all or nothing; the key is made if absent."""
+        """Add 1 to `MAX_APPEND` bytes at the end, all or nothing; the key is made if absent."""
 
     def list_(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with the prefix, sorted."""
@@ -126,9 +126,9 @@ def check_write(if_match: str | None, if_absent: bool) -> None:
 
 
 def check_append(body: bytes) -> None:
-    """Raise ValueError when the bytes are more than one append may carry."""
-    if len(body) > MAX_APPEND:
-        raise ValueError(f"{len(body)} bytes in one append; at most {MAX_APPEND}")
+    """Raise ValueError when the bytes are none, or more than one append may carry."""
+    if not 0 < len(body) <= MAX_APPEND:
+        raise ValueError(f"{len(body)} bytes in one append; 1 to {MAX_APPEND} are possible")
 
 
 def check_seconds(seconds: int) -> int:

@@ -6,6 +6,7 @@ some 16 s at the worst. Conditional writes and appends are never repeated: after
 second try would meet the first one.
 """
 
+import base64
 import re
 import threading
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 4 * 1024 * 1024
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_ACCOUNT_KEY = re.compile(r"AccountKey=([^;]*)", re.IGNORECASE)
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -63,6 +65,8 @@ class BlobStore:
                 hint=f"Use an identity ({SETTING}__accountName) or an account key.",
             )
         try:
+            for key in _ACCOUNT_KEY.findall(connection):
+                base64.b64decode(key, validate=True)
             service = BlobServiceClient.from_connection_string(connection, **_options(connection))
         except ValueError:
             # The text of the error may repeat a part of the value.
