@@ -5,19 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.playbooks.engine import Engine, impossible, missing
+from tests.playbooks.engine import Engine, availability
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """Microsoft's engine; skipped where it cannot exist, demanded where it can and CI is set."""
-    reason = impossible()
-    if reason:
-        pytest.skip(reason)
-    reason = missing()
-    if reason and os.environ.get("CI"):
+    verdict, reason = availability(os.environ)
+    if verdict == "fail":
         pytest.fail(reason)
-    if reason:
+    if verdict == "skip":
         pytest.skip(reason)
     with Engine() as running:
         yield running

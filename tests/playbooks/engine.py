@@ -12,9 +12,10 @@ import platform
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from tests.playbooks import openssl
 
@@ -44,6 +45,20 @@ def missing() -> str | None:
     except openssl.OpenSslUnavailable as error:
         return str(error)
     return None
+
+
+def availability(environ: Mapping[str, str]) -> tuple[Literal["run", "skip", "fail"], str]:
+    """Whether tests may run on the engine here, and the reason if not.
+
+    With `CI` set they have to, wherever the engine can exist.
+    """
+    reason = impossible()
+    if reason:
+        return "skip", reason
+    reason = missing()
+    if reason:
+        return ("fail" if environ.get("CI") else "skip"), reason
+    return "run", ""
 
 
 class Engine:

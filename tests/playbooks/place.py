@@ -23,7 +23,6 @@ IDENTITY = (
     "Microsoft.ManagedIdentity/userAssignedIdentities/mdti-playbooks"
 )
 AUDIENCE = "api://5a7d0b0e-0000-4000-8000-00000000b001"
-RUN = "08584000000000000000000000000CU00"
 REQUIRED = {
     "IdentityResourceId": IDENTITY,
     "FunctionBaseUrl": "https://mdti.example",
@@ -54,6 +53,7 @@ class Place:
         self.copilot = Copilot()
         self.client_id = PLAYBOOK_CLIENT_ID
         self.asked_for: list[str] = []
+        self.runs = 0
         self.sandbox = sandbox(vendors=self._vendors)
 
     def play(
@@ -65,10 +65,10 @@ class Place:
         before: Mapping[str, Callable[[], None]] | None = None,
         follow: Callable[[Record], None] = lambda record: None,
         clock: Clock | None = None,
-        run_name: str = RUN,
         **parameters: Any,
     ) -> Run:
         """Deploy the template with these parameters and run it for an incident."""
+        self.runs += 1
         workflow = self.workflow(template, **parameters)
         values = {
             **workflow.parameters,
@@ -86,7 +86,7 @@ class Place:
             authenticate=self._authenticate,
             before=before,
             follow_run=follow,
-            run_name=run_name,
+            run_name=f"0858400000000000000000{self.runs:07}CU00",
             clock=clock,
         )
         return runner.run(self.incidents.trigger_body(incident, entities=entities))

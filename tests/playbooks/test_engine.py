@@ -1,8 +1,13 @@
+import platform
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.playbooks.engine import Engine, EngineRefused
+from tests.playbooks import engine as module
+from tests.playbooks import openssl
+from tests.playbooks.engine import Engine, EngineRefused, availability
 
 _SCHEMA = (
     "https://schema.management.azure.com/providers/Microsoft.Logic/schemas/"
@@ -107,3 +112,36 @@ def test_calls_are_listed_with_their_plain_arguments(engine: Engine) -> None:
         ("toLower", ("K",)),
         ("utcNow", ()),
     ]
+
+
+@pytest.mark.parametrize("environ", [{}, {"CI": "true"}])
+def test_where_the_engine_cannot_exist_its_tests_are_skipped_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    verdict, reason = availability(environ)
+    assert verdict == "skip"
+    assert "Linux on x86-64 only" in reason
+    assert "arm64" in reason
+
+
+@pytest.mark.parametrize(("environ", "expected"), [({}, "skip"), ({"CI": "true"}, "fail")])
+def test_where_it_can_exist_a_missing_package_fails_in_ci(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
+) -> None:
+    monkeypatch.setattr(module, "impossible", lambda: None)
+    monkeypatch.setattr(module, "_PACKAGES", ("a_package_that_nobody_has",))
+    verdict, reason = availability(environ)
+    assert verdict == expected
+    assert "a_package_that_nobody_has" in reason
+
+
+def test_libraries_that_cannot_be_fetched_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "_PACKAGES", ())
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(openssl, "_DOWNLOAD", ("download", "--no-such-option"))
+    reason = module.missing()
+    assert reason is not None
+    assert reason.startswith("pip could not download OpenSSL 1.1")

@@ -8,7 +8,7 @@ from mdti.sandbox.copilot import Mood
 from mdti.sandbox.faults import Fault
 from tests.playbooks.engine import Engine
 from tests.playbooks.history import Run
-from tests.playbooks.place import AUDIENCE, RUN, Place
+from tests.playbooks.place import AUDIENCE, Place
 from tests.playbooks.stub import Answer, Stub
 
 ASK = "POST /api/v1/incidents"
@@ -110,7 +110,7 @@ def test_the_function_gets_the_trigger_body_from_the_playbooks_identity(scene: S
     _, headers, body = scene.stub.received[0]
     assert body == scene.place.incidents.trigger_body(scene.incident)
     assert headers["Prefer"] == "respond-async"
-    assert headers["Idempotency-Key"] == RUN
+    assert headers["Idempotency-Key"] == "08584000000000000000000000001CU00"
     assert scene.place.asked_for == [AUDIENCE]
     assert [one.inputs for one in run.records if one.name == "Look_up"] == [None]
 
