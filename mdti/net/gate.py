@@ -53,7 +53,7 @@ class GateRules:
     start: int
     minimum: int
     maximum: int
-    growth: float = 0.6
+    growth: float = 0.7
     backoff: float = 1.0
     backoff_max: float = 30.0
     herd: float = 0.05

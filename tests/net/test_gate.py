@@ -219,7 +219,7 @@ GateMachine.TestCase.settings = settings(deadline=None, max_examples=60, statefu
 TestGateMachine = GateMachine.TestCase
 
 
-@pytest.mark.parametrize("latency", [0.05, 0.08, 0.15])
+@pytest.mark.parametrize("latency", [0.04, 0.05, 0.08, 0.1, 0.15, 0.2])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_throttling_server_is_used_to_nine_tenths_with_few_refusals(
     latency: float, seed: int
