@@ -445,3 +445,31 @@ def test_an_identity_that_may_not_raise_says_so_after_the_brief(scene: Scene) ->
     assert scene.messages[0] == "<p>Brief</p>"
     assert "does not have authorization" in scene.messages[-1]
     assert "Microsoft Sentinel Responder" in scene.messages[-1]
+
+
+def test_an_incident_that_cannot_be_read_again_is_said_after_the_brief(scene: Scene) -> None:
+    fault = Fault(kind="error", route="GET /arm/*/incidents/*", status=403)
+    scene.place.sandbox.faults.add(fault)
+    scene.answers((200, {}, brief("Paper Drizzle")))
+    run = scene.play()
+    assert (run.status, run.error["code"]) == ("Failed", "NotRaised")
+    assert scene.messages[0] == "<p>Brief</p>"
+    assert "could not raise this incident" in scene.messages[-1]
+
+
+def test_a_full_incident_is_raised_all_the_same(scene: Scene) -> None:
+    for number in range(100):
+        scene.place.incidents.comment(
+            scene.incident, str(uuid.uuid5(uuid.NAMESPACE_URL, str(number))), "m", author="Ada"
+        )
+    scene.answers((200, {}, brief("Paper Drizzle")))
+    assert scene.play().status == "Failed"
+    assert scene.state == ("High", "Active", ["Paper Drizzle"])
+
+
+def test_the_second_template_does_the_same_for_whoever_starts_it(scene: Scene) -> None:
+    scene.answers((200, {}, brief("Paper Drizzle")))
+    run = scene.play(template="azuredeploy.http.json", CallerObjectId="caller")
+    assert run.status == "Succeeded"
+    assert scene.state == ("High", "Active", ["Paper Drizzle"])
+    assert scene.messages == ["<p>Brief</p>", "<p>Profile of Paper Drizzle</p>"]

@@ -194,6 +194,13 @@ def test_http_actions_use_the_identity_a_time_limit_retries_and_secured_inputs(
 
 
 @each_template
+def test_action_names_are_unique_and_short(path: Path) -> None:
+    names = [name for name, _ in actions_of(deployed(path).definition)]
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) <= 80
+
+
+@each_template
 def test_connector_calls_are_those_of_the_table(path: Path) -> None:
     for choice in _choices(path):
         workflow = deployed(path, **choice)
