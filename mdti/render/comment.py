@@ -6,11 +6,11 @@ what was left out. Rows are cut whole, the least important first, with the numbe
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Final, Literal
 
 from mdti.models import (
     Actor,
+    EarlierDescription,
     Evidence,
     Exposure,
     Gap,
@@ -21,7 +21,7 @@ from mdti.models import (
     Lookup,
 )
 from mdti.render import wording
-from mdti.render.escape import defang_host, html, html_link, profile_link
+from mdti.render.escape import defang_host, html, html_link, link, profile_link
 
 MAX_COMMENT: Final = 30_000
 """Characters that Sentinel takes in one comment, counted here as UTF-16 code units."""
@@ -45,19 +45,22 @@ def incident_comment(
     exposure: Sequence[Exposure] = (),
     hunting_queries: Sequence[str] = (),
     profiles: Mapping[str, IntelProfile] | None = None,
-    earlier: Mapping[str, datetime] | None = None,
+    earlier: Mapping[str, EarlierDescription] | None = None,
+    closed: bool = False,
     limit: int = MAX_COMMENT,
 ) -> str:
     """Return the comment's HTML, at most `limit` UTF-16 code units (at least 2,000).
 
     `severity` is what the incident gets when it is raised, `hunting_queries` are titles,
-    `profiles` holds the profile of each actor that gets no Copilot prompt, `earlier` the time of
-    an earlier comment that already tells about an actor. Both are keyed by the actor's name.
+    `profiles` holds the profile of each actor that gets no Copilot prompt, `earlier` the incident
+    that already has a description of an actor; both are keyed by the actor's name. `closed` says
+    that the incident is closed, and so stays as it is.
     """
     writer = _Writer(limit)
+    decision = _decision(actors, raises=raises, severity=severity, mode=mode, closed=closed)
     headline = _headline(actors, lookups, hash_matches, complete=not gaps)
     writer.add(f"<p><b>{html(headline, limit=600)}</b></p>")
-    writer.add(f"<p>{html(_decision(actors, raises=raises, severity=severity, mode=mode))}</p>")
+    writer.add(f"<p>{html(decision)}</p>")
     if gaps:
         count = wording.plural(len(gaps), "thing")
         writer.add(
@@ -172,16 +175,23 @@ def _headline(
 
 
 def _decision(
-    actors: Sequence[Actor], *, raises: bool, severity: str, mode: Literal["act", "observe"]
+    actors: Sequence[Actor],
+    *,
+    raises: bool,
+    severity: str,
+    mode: Literal["act", "observe"],
+    closed: bool,
 ) -> str:
     named = [actor.name for actor in actors if actor.escalate]
-    if not raises:
-        return "The incident keeps its severity."
     reason = (
         f"for {', '.join(named)}"
         if named
         else "as actor infrastructure: several actors qualify and none stands out"
     )
+    if closed:
+        return "The incident is closed and stays as it is."
+    if not raises:
+        return "The incident keeps its severity."
     if mode == "observe":
         return f"Observe mode: nothing was changed. Severity would be {severity}, {reason}."
     return f"Severity: at least {severity}, {reason}."
@@ -195,11 +205,15 @@ def _actor_head(actor: Actor) -> str:
 
 
 def _actor_tail(
-    actor: Actor, profiles: Mapping[str, IntelProfile], earlier: Mapping[str, datetime]
+    actor: Actor,
+    profiles: Mapping[str, IntelProfile],
+    earlier: Mapping[str, EarlierDescription],
 ) -> str:
     if actor.name in earlier:
-        when = wording.minute(earlier[actor.name])
-        return f"<p>An earlier comment, of {when}, tells about {html(actor.name)}.</p>"
+        where = earlier[actor.name]
+        # Without a live link the incident's name says more than a defanged URL.
+        incident = html_link(link(where.url), where.incident)
+        return f"<p>Described already on {wording.day(where.at)}, in {incident}.</p>"
     profile = profiles.get(actor.name)
     return actor_paragraph(profile) if profile else ""
 

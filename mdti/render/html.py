@@ -26,18 +26,17 @@ _LEGEND = (
     ("shared", "shared or cloud address"),
     ("hub", "not followed"),
     ("unfinished", "could not be looked at"),
-    ("actor", "actor"),
+    ("mark", "bears evidence"),
+    ("actor", "actor that escalates"),
 )
 
 
 def report_html(lookups: Sequence[Lookup], *, now: datetime, brief: Brief | None = None) -> str:
     """Return the page for any number of look-ups, led by the brief when there is one."""
-    digest = b64encode(sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="referrer" content="no-referrer">',
         f"<title>{html(_title(lookups, brief))}</title>",
@@ -49,6 +48,12 @@ def report_html(lookups: Sequence[Lookup], *, now: datetime, brief: Brief | None
         "</main></body></html>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def content_security_policy() -> str:
+    """Return the policy of the page: its own style sheet, and nothing else."""
+    digest = b64encode(sha256(STYLE.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
 def _title(lookups: Sequence[Lookup], brief: Brief | None) -> str:

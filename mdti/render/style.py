@@ -60,6 +60,8 @@ margin-right:6px;vertical-align:-2px}
 .legend .dedicated{background:var(--own);border-color:var(--own-line)}
 .legend .shared{background:var(--shared);border-color:var(--shared-line)}
 .legend .hub{background:var(--stop);border:1.5px dashed var(--stop-line)}
+.legend .mark{width:9px;height:9px;border-radius:9px;background:var(--bad);border:0;
+vertical-align:0}
 .legend .unfinished{background:var(--warn-soft);border-color:var(--warn)}
 .legend .actor{background:var(--bad-soft);border-color:var(--bad);border-radius:8px}
 svg.chain{display:block;margin:12px 0 0;max-width:none}
@@ -86,6 +88,7 @@ font-weight:600}
 .chain .edge{stroke:var(--stop-line);stroke-width:1.1}
 .chain .walked.edge{stroke:var(--accent);stroke-width:2.2}
 .chain .claim{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:5 4}
+.chain .mark{fill:var(--bad);pointer-events:none}
 .chain .hit{stroke:transparent;stroke-width:12}
 .chain g:hover>.edge,.chain g:hover>.claim{stroke-width:3.4}
 @media print{body{background:#fff}main{max-width:none;padding:0}section{border:0;padding:0;

@@ -53,6 +53,7 @@ def lookup_svg(lookup: Lookup, *, name: str) -> str:
         *(_edge(edge, places) for edge in sorted(drawing.edges, key=lambda edge: edge.on_path)),
         *_claims(places, actor_places),
         *(_node(node, places[node.host], seed=node.host == lookup.seed) for node in drawing.nodes),
+        *(_mark(places[host]) for host in sorted(_claimed(drawing)) if host in places),
         *_folded(drawing, rows),
         *(_actor(actor, place) for actor, place in actor_places),
         "</svg>",
@@ -175,6 +176,14 @@ def _node(node: Node, place: _Place, *, seed: bool) -> str:
         f'<g class="{classes}"><title>{html(title)}</title>'
         f"{_box(place)}{_lines(place, html(_middle_cut(shown)), html(node_note(node)))}</g>"
     )
+
+
+def _claimed(drawing: Chart) -> set[Host]:
+    return {item.host for actor in drawing.actors for item in actor.evidence}
+
+
+def _mark(place: _Place) -> str:
+    return f'<circle class="mark" cx="{place.x + _WIDTH - 12:g}" cy="{place.y + 14:g}" r="4"/>'
 
 
 def _actor(actor: Actor, place: _Place) -> str:

@@ -16,6 +16,9 @@ from mdti.render.escape import defang_host, shorten, terminal
 MAX_ROWS: Final = 40
 """Hosts in the table; the JSON and CSV outputs hold them all."""
 
+MAX_EVIDENCE: Final = 10
+"""Pieces of evidence per actor, the strongest first."""
+
 _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"
 _DIM = "\x1b[2m"
@@ -159,16 +162,21 @@ def _actor(page: _Page, actor: Actor) -> None:
     if actor.aliases:
         page.line(f"also {terminal(', '.join(actor.aliases))}", _DIM, indent=4)
     items = wording.ranked(actor.evidence)
-    for item in items[:MAX_ROWS]:
-        page.line(_evidence(item), indent=4)
-    if len(items) > MAX_ROWS:
-        page.line(f"{len(items) - MAX_ROWS:,} more not shown", indent=4)
+    for item in items[:MAX_EVIDENCE]:
+        _evidence(page, item)
+    if len(items) > MAX_EVIDENCE:
+        page.line(f"{len(items) - MAX_EVIDENCE:,} more pieces of evidence not shown", indent=4)
 
 
-def _evidence(item: Evidence) -> str:
+def _evidence(page: _Page, item: Evidence) -> None:
     shared = f", which names {item.naming} actors" if item.naming > 1 else ""
     text = f" ({terminal(item.text, limit=120)})" if item.text else ""
-    return f"{terminal(wording.path(item), limit=1_500)}: {wording.claim(item.kind)}{shared}{text}"
+    start = item.path[0].queried if item.path else item.host
+    page.line(defang_host(start), indent=4)
+    for number, step in enumerate(item.path):
+        note = f"{terminal(step.record_type)}, {wording.seen(step)}"
+        page.line(f"└ {defang_host(step.answer)}  {note}", indent=5 + 2 * number)
+    page.line(f"{wording.claim(item.kind)}{shared}{text}", _DIM, indent=6 + 2 * item.hops)
 
 
 def _stop(report: HostReport) -> str:
@@ -184,11 +192,10 @@ def _hosts(page: _Page, hosts: Sequence[HostReport]) -> None:
             _Cell(terminal(wording.role(report), limit=36), _DIM if report.role in _QUIET else ""),
             _Cell(wording.degree(report)),
             _Cell(wording.day(report.last_seen) if report.last_seen else ""),
-            _Cell(terminal(report.reason, limit=80)),
         ]
         for report in hosts[:MAX_ROWS]
     ]
-    page.table(("host", "hops", "role", "neighbours", "last seen", "why"), rows)
+    page.table(("host", "hops", "role", "neighbours", "last seen"), rows)
     if len(hosts) > MAX_ROWS:
         page.line(f"{len(hosts) - MAX_ROWS:,} more not shown", indent=2)
 
