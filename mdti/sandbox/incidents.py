@@ -25,6 +25,7 @@ WORKSPACE = (
 SEVERITIES = ("Informational", "Low", "Medium", "High")
 STATUSES = ("New", "Active", "Closed")
 _NAMESPACE = uuid.UUID("5a7d0b0e-0000-4000-8000-00000000c002")
+_TRIGGER_ONLY = ("alerts", "bookmarks", "comments")
 _CREATED = "2026-11-20T09:00:00Z"
 
 
@@ -124,16 +125,25 @@ class Incidents:
             self._all[incident.id.lower()] = incident
         return incident
 
+    def adopt(self, body: Mapping[str, Any]) -> Incident:
+        """Take over the incident in a trigger's body, with its entities."""
+        given = copy.deepcopy(body["object"])
+        properties = given["properties"]
+        entities = properties.pop("relatedEntities", [])
+        for name in _TRIGGER_ONLY:
+            properties.pop(name, None)
+        incident = Incident(id=given["id"], properties=properties, entities=entities)
+        with self._lock:
+            self._all[incident.id.lower()] = incident
+        return incident
+
     def trigger_body(self, incident: Incident, *, entities: bool = True) -> dict[str, Any]:
         """Return what the Sentinel trigger hands a playbook; `entities` may not be there yet."""
         with self._lock:
             document = incident.document()
-            document["properties"] |= {
-                "alerts": [],
-                "bookmarks": [],
-                "comments": [],
-                "relatedEntities": copy.deepcopy(incident.entities) if entities else [],
-            }
+            related = copy.deepcopy(incident.entities) if entities else []
+            document["properties"] |= {name: [] for name in _TRIGGER_ONLY}
+            document["properties"]["relatedEntities"] = related
         return {
             "eventUniqueId": str(uuid.uuid5(_NAMESPACE, incident.id)),
             "objectSchemaType": "Incident",

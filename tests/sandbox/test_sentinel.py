@@ -1,10 +1,12 @@
 import http.client
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from mdti.sandbox import triggers
 from mdti.sandbox.host import Sandbox
 from mdti.sandbox.incidents import PLAYBOOK_CLIENT_ID, Incident, Incidents
 from mdti.sandbox.sentinel import AUDIENCE, Arm, Connector
@@ -183,3 +185,14 @@ def test_the_trigger_may_come_before_the_entities(caller: Caller) -> None:
     assert early["object"]["properties"]["relatedEntities"] == []
     late = caller.incidents.trigger_body(incident)
     assert len(late["object"]["properties"]["relatedEntities"]) == 1
+
+
+def test_an_incident_of_the_story_can_be_taken_over() -> None:
+    incidents = Incidents()
+    body = triggers.incident("oneActor", datetime(2026, 11, 21, tzinfo=UTC))
+    again = incidents.trigger_body(incidents.adopt(body))
+    entities = again["object"]["properties"]["relatedEntities"]
+    assert entities == body["object"]["properties"]["relatedEntities"]
+    assert again["object"]["id"] == body["object"]["id"]
+    bare = incidents.adopt(triggers.incident("bare", datetime(2026, 11, 21, tzinfo=UTC)))
+    assert bare.entities == []
