@@ -1,18 +1,18 @@
 """The state store in one container of Azure Blob Storage.
 
 `azure.storage.blob` is imported when a store is made, not with this module. Each request waits at
-most 2 s for a connection and 5 s for an answer, and reads are repeated once, so a caller waits
-some 16 s at the worst. Conditional writes and appends are never repeated: after a lost answer the
-second try would meet the first one.
+most 2 s for a connection and 5 s for an answer, and reads are repeated once after a second or two:
+an operation of one request ends within 16 s. Conditional writes and appends are never repeated:
+after a lost answer the second try would meet the first one.
 """
 
 import base64
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from mdti.errors import LeaseLost, SettingError, WriteConflict
 from mdti.store.azure_calls import ONCE, SETTING, condition, error_code, free_connection, meaning
@@ -25,7 +25,7 @@ from mdti.store.base import (
     check_seconds,
     check_write,
 )
-from mdti.store.blob_lease import GENERATION, BlobLease, under
+from mdti.store.blob_lease import BORN, GENERATION, BlobLease, under
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 4 * 1024 * 1024
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_SERVICE_URI = re.compile(r"https://[a-z0-9.-]+(?::\d+)?(?:/[a-z0-9]*)?")
 _ACCOUNT_KEY = re.compile(r"AccountKey=([^;]*)", re.IGNORECASE)
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -48,7 +49,6 @@ class BlobStore:
         self._service = service
         self._name = container
         self._ready = False
-        self._making = threading.Lock()
 
     @classmethod
     def from_connection_string(cls, connection: str, *, container: str = "mdti") -> Self:
@@ -93,9 +93,8 @@ class BlobStore:
             if not _ACCOUNT.fullmatch(account_name or ""):
                 raise SettingError(f"{SETTING}__accountName is not a storage account's name.")
             service_uri = f"https://{account_name}.blob.core.windows.net"
-        address = urlsplit(service_uri)
-        if address.scheme != "https" or not address.hostname or address.query:
-            raise SettingError(f"{SETTING}__blobServiceUri is not an https URL without a query.")
+        if not _SERVICE_URI.fullmatch(service_uri):
+            raise SettingError(f"{SETTING}__blobServiceUri is not an https URL.")
         return cls(
             BlobServiceClient(service_uri, credential=credential, **_options(service_uri)),
             container=container,
@@ -134,7 +133,7 @@ class BlobStore:
 
     def append(self, key: str, body: bytes, *, lease: Lease | None = None) -> None:
         """Add the bytes at the end, all or nothing."""
-        from azure.core.exceptions import ResourceNotFoundError
+        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
         check_append(body)
         blob = self._blob(key)
@@ -145,7 +144,8 @@ class BlobStore:
             try:
                 blob.append_block(body, **options)
             except ResourceNotFoundError:
-                blob.create_append_blob(**condition(None, True))
+                with suppress(ResourceExistsError):
+                    blob.create_append_blob(**condition(None, True))
                 blob.append_block(body, **ONCE)
 
     def list_(self, prefix: str) -> Iterator[str]:
@@ -192,19 +192,21 @@ class BlobStore:
                 holder.acquire(lease_duration=seconds)
             except ResourceNotFoundError:
                 with suppress(ResourceExistsError):
-                    blob.upload_blob(b"", **condition(None, True))
+                    first = {BORN: str(uuid4()), GENERATION: "0"}
+                    blob.upload_blob(b"", metadata=first, **condition(None, True))
                 holder.acquire(lease_duration=seconds)
-            known = blob.get_blob_properties(lease=holder).metadata or {}
-            generation = int(known.get(GENERATION, "0")) + 1
-            blob.set_blob_metadata({GENERATION: str(generation)}, lease=holder)
-        return BlobLease(blob, holder, key, generation)
+            known = blob.get_blob_properties(lease=holder).metadata
+            generation = int(known[GENERATION]) + 1
+            blob.set_blob_metadata(known | {GENERATION: str(generation)}, lease=holder)
+        return BlobLease(blob, holder, key, born=known[BORN], generation=generation)
 
     def close(self) -> None:
         """Close the connections."""
         self._service.close()
 
     def _blob(self, key: str) -> "BlobClient":
-        return self._container().get_blob_client(check_key(key))
+        check_key(key)
+        return self._container().get_blob_client(key)
 
     def _lease_blob(self, key: str) -> "BlobClient":
         return self._container().get_blob_client(f".leases/{key}")
@@ -215,7 +217,7 @@ class BlobStore:
         container = self._service.get_container_client(self._name)
         if self._ready:
             return container
-        with self._making, meaning("make the container", self._name):
+        with meaning("make the container", self._name):
             try:
                 container.create_container()
             except ResourceExistsError as error:

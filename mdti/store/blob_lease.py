@@ -1,6 +1,6 @@
 """Leases of the blob store, and what a write under one guarantees.
 
-The lease of `key` is a blob lease on `.leases/<key>`, whose metadata counts how often it was taken.
+The lease of `key` is a blob lease on `.leases/<key>`, whose metadata numbers its holders.
 A write under a lease
 
 1. renews it at the service, which refuses a holder that was replaced,
@@ -25,18 +25,26 @@ if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient
 
 GENERATION = "mdtigeneration"
-_HOLDER = "mdtilease"
+BORN = "mdtiborn"
+_LEASE = "mdtilease"
 
 
 class BlobLease:
-    """A lease of a `BlobStore`; `generation` counts how often it was taken."""
+    """A lease of a `BlobStore`; each holder has a higher `generation` than the one before."""
 
     def __init__(
-        self, blob: "BlobClient", holder: "BlobLeaseClient", key: str, generation: int
+        self,
+        blob: "BlobClient",
+        holder: "BlobLeaseClient",
+        key: str,
+        *,
+        born: str,
+        generation: int,
     ) -> None:
         self.key = key
         self.generation = generation
-        self.stamp = {_HOLDER: key, GENERATION: str(generation)}
+        # A lease that was deleted counts from 1 again; its stamps of before are another's then.
+        self.stamp = {_LEASE: f"{key} {born}", GENERATION: str(generation)}
         self._blob = blob
         self._holder = holder
         self._released = False
@@ -97,7 +105,7 @@ class BlobLease:
             raise LeaseLost(f"the lease {self.key} was given back")
 
     def _compare(self, stamp: dict[str, str]) -> None:
-        same_lease = stamp.get(_HOLDER) == self.stamp[_HOLDER]
+        same_lease = stamp.get(_LEASE) == self.stamp[_LEASE]
         if same_lease and int(stamp[GENERATION]) > self.generation:
             raise LeaseLost(f"a later holder of the lease {self.key} has written here")
 

@@ -17,11 +17,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from mdti.errors import LeaseLost, StoreError, WriteConflict
 from mdti.store.base import (
@@ -42,14 +43,13 @@ _LEASES = ".leases"
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    """What a lease file says: who has it, until when, and how often it was taken so far."""
+    """What a lease file says: who has it, and until when."""
 
-    generation: int
-    owner: str | None
+    owner: str
     expires: str
 
     def held(self, now: datetime) -> bool:
-        return self.owner is not None and now < datetime.fromisoformat(self.expires)
+        return now < datetime.fromisoformat(self.expires)
 
 
 class FileStore:
@@ -133,9 +133,9 @@ class FileStore:
             before = self._holding(key)
             if before is not None and before.held(self._clock()):
                 raise LeaseLost(f"the lease {key} is held by {before.owner}")
-            generation = before.generation + 1 if before is not None else 1
-            self._keep(key, _Holding(generation, f"process {os.getpid()}", self._until(seconds)))
-        return FileLease(self, key, generation, seconds)
+            owner = f"process {os.getpid()}, {uuid4()}"
+            self._keep(key, _Holding(owner, self._until(seconds)))
+        return FileLease(self, key, owner, seconds)
 
     def close(self) -> None:
         """Do nothing: no file stays open between two operations."""
@@ -151,7 +151,8 @@ class FileStore:
 
     def _release(self, lease: "FileLease") -> None:
         with self._locked(), suppress(LeaseLost):
-            self._keep(lease.key, replace(self._ours(lease), owner=None))
+            self._ours(lease)
+            self._remove(f"{_LEASES}/{lease.key}")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -238,7 +239,7 @@ class FileStore:
 
     def _ours(self, lease: "FileLease") -> _Holding:
         holding = self._holding(lease.key)
-        if holding is None or holding.generation != lease.generation or holding.owner is None:
+        if holding is None or holding.owner != lease.owner:
             raise LeaseLost(f"the lease {lease.key} was taken by another holder, or given back")
         return holding
 
@@ -247,24 +248,24 @@ class FileStore:
             return
         if not isinstance(lease, FileLease):
             raise TypeError("a lease of another store")
-        holding = self._ours(lease)
-        self._keep(lease.key, replace(holding, expires=self._until(lease.seconds)))
+        self._ours(lease)
+        self._keep(lease.key, _Holding(lease.owner, self._until(lease.seconds)))
 
     def _until(self, seconds: int) -> str:
         return (self._clock() + timedelta(seconds=seconds)).isoformat()
 
 
 class FileLease:
-    """A lease of a `FileStore`; `generation` counts how often it was taken.
+    """A lease of a `FileStore`; `owner` is what its file says while nobody else took it.
 
-    Whoever holds the newest generation is the holder, also when its term is over and nobody came:
-    `renew` and writes under the lease then revive it, `check` refuses. Writes under the lease are
+    When its term is over and nobody came, `renew` and writes under the lease revive it, and `check`
+    refuses. Writes under the lease are
     compared with it inside the same lock, so a stale holder is always refused.
     """
 
-    def __init__(self, store: FileStore, key: str, generation: int, seconds: int) -> None:
+    def __init__(self, store: FileStore, key: str, owner: str, seconds: int) -> None:
         self.key = key
-        self.generation = generation
+        self.owner = owner
         self.seconds = seconds
         self._store = store
 

@@ -199,6 +199,7 @@ def test_a_wrong_connection_string_is_named_and_not_shown(connection: str) -> No
         {"service_uri": "http://mdtitest.blob.core.windows.net"},
         {"service_uri": "https://mdtitest.blob.core.windows.net/?sig=hunter2"},
         {"service_uri": "mdtitest"},
+        {"service_uri": "https://["},
     ],
 )
 def test_an_endpoint_that_is_none_is_named_before_a_token_leaves(wrong: dict[str, str]) -> None:
@@ -339,6 +340,23 @@ def test_a_late_holder_is_refused_by_the_stamp_alone(backend: BlobBackend) -> No
     assert isinstance(early, BlobLease)
     with pytest.raises(LeaseLost, match="later holder"):
         early.fence(store._blob("state"))
+
+
+def test_a_lease_that_was_deleted_and_made_anew_is_not_held_back_by_old_stamps(
+    backend: BlobBackend,
+) -> None:
+    store = backend.store
+    for _ in range(3):
+        with store.lease("feed") as lease:
+            store.write("state", b"old", lease=lease)
+    store.delete("feed")
+
+    with store.lease("feed") as lease:
+        store.write("state", b"new", lease=lease)
+
+    stored = store.read("state")
+    assert stored is not None
+    assert stored.body == b"new"
 
 
 def test_making_a_store_is_what_loads_the_storage_library() -> None:

@@ -159,16 +159,30 @@ def test_a_holder_that_nobody_replaced_may_go_on_after_its_term(tmp_path: Path) 
 
 
 def test_deleting_a_key_forgets_its_lease_and_empty_folders(tmp_path: Path) -> None:
-    store = FileStore(tmp_path, clock=Clock())
+    clock = Clock()
+    store = FileStore(tmp_path, clock=clock)
     store.write("jobs/1/job", b"")
     store.write("jobs/2/job", b"")
-    store.lease("jobs/1/job").release()
+    store.lease("jobs/1/job")
+    clock.forward(seconds=60)
 
     store.delete("jobs/1/job")
 
     assert not (tmp_path / "jobs" / "1").exists()
     assert not (tmp_path / ".leases").exists()
     assert (tmp_path / "jobs" / "2" / "job").exists()
+
+
+def test_a_holder_from_before_a_delete_is_not_taken_for_the_next_one(tmp_path: Path) -> None:
+    clock = Clock()
+    store = FileStore(tmp_path, clock=clock)
+    stale = store.lease("feed")
+    clock.forward(seconds=60)
+    store.delete("feed")
+    store.lease("feed")
+
+    with pytest.raises(LeaseLost):
+        stale.renew()
 
 
 def test_state_is_readable_by_its_owner_alone(store: FileStore, tmp_path: Path) -> None:
