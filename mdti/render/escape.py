@@ -24,7 +24,9 @@ _LOOKALIKE_DOTS = frozenset("\u2024\u3002\uff0e\uff61")
 _LOOKALIKE_SCRIPTS = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
 # Each pattern starts at a word's start or has a bounded repeat, so hostile text costs linear time.
 _DOTTED = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
-_COLONS = re.compile(r"(?<![\w\].:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:\.\d{1,3}){0,3}")
+_COLONS = re.compile(
+    r"(?<![\w.:])(?<!\[:\])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:\.\d{1,3}){0,3}"
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]{0,15})://")
 _HOST_LIKE = re.compile(r"\w[.]\w")
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()!|~$])")

@@ -28,17 +28,18 @@ _OBSERVABLE_TYPES: Final = {"ipv4": "ipv4-addr", "ipv6": "ipv6-addr", "name": "d
 
 
 def lookups_stix(lookups: Sequence[Lookup], *, now: datetime) -> StixObject:
-    """Return the bundle; `now` becomes each object's `modified`. Without look-ups it is empty."""
+    """Return the bundle; `now` becomes each object's `modified`."""
     maker = _Maker(_timestamp(max(now, _CREATED)))
-    objects: dict[str, StixObject] = {}
+    objects = {maker.source["id"]: maker.source}
     for lookup in lookups:
         for item in maker.lookup(lookup):
             objects.setdefault(item["id"], item)
-    if objects:
-        objects = {maker.source["id"]: maker.source} | objects
-    ids = ",".join(sorted(objects))
-    bundle: StixObject = {"type": "bundle", "id": f"bundle--{uuid5(_OURS, ids + maker.now)}"}
-    return bundle | ({"objects": list(objects.values())} if objects else {})
+    key = json.dumps([maker.now, *sorted(objects)])
+    return {
+        "type": "bundle",
+        "id": f"bundle--{uuid5(_OURS, key)}",
+        "objects": list(objects.values()),
+    }
 
 
 class _Maker:

@@ -72,14 +72,13 @@ class _Page:
         self._lines += [self._styled(line, style) for line in wrapped or [""]]
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[_Cell]]) -> None:
-        """Add a table; the last column takes what is left and is cut to it."""
+        """Add a table; the widest columns are cut until it fits."""
         widths = [
             max(len(head), *(len(row[number].text) for row in rows))
             for number, head in enumerate(heads)
         ]
-        widths[0] = min(widths[0], max(20, self._width // 2))
-        fixed = sum(widths[:-1]) + 2 * len(widths)
-        widths[-1] = max(len(heads[-1]), min(widths[-1], self._width - fixed))
+        while sum(widths) + 2 * len(widths) > self._width:
+            widths[widths.index(max(widths))] -= 1
         self._row([_Cell(head, _BOLD) for head in heads], widths)
         for row in rows:
             self._row(row, widths)
@@ -88,10 +87,12 @@ class _Page:
         return "\n".join(self._lines).strip("\n") + "\n"
 
     def _row(self, cells: Sequence[_Cell], widths: Sequence[int]) -> None:
-        parts = []
-        for cell, width in zip(cells, widths, strict=True):
-            padded = shorten(cell.text, width).ljust(width)
-            parts.append(self._styled(padded, cell.style))
+        texts = [
+            shorten(cell.text, width).ljust(width)
+            for cell, width in zip(cells, widths, strict=True)
+        ]
+        texts[-1] = texts[-1].rstrip()
+        parts = [self._styled(text, cell.style) for text, cell in zip(texts, cells, strict=True)]
         self._lines.append(("  " + "  ".join(parts)).rstrip())
 
     def _styled(self, text: str, style: str) -> str:
