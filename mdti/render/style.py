@@ -18,6 +18,7 @@ main{max-width:1280px;margin:0 auto;padding:24px 20px 60px}
 header h1{font-size:22px;margin:0}
 header p{margin:2px 0 20px;color:var(--soft)}
 h2{font-size:20px;margin:0 0 4px;overflow-wrap:anywhere}
+h2.host{font-size:18px;font-weight:600}
 h3{font-size:16px;margin:24px 0 6px}
 p{margin:4px 0}
 a{color:var(--accent)}
