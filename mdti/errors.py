@@ -4,9 +4,11 @@
     ├── InputError              400 what was asked for cannot be looked up
     │   └── TooManyItems        413
     ├── SettingError            503 a setting is missing or wrong; names it
-    ├── CallerRefused           401 or 403
+    ├── CallerRefused           403 the caller is not on the list
+    │   └── CallerUnknown       401
     ├── NotFound                404 a job, an actor
     │   └── Expired             410
+    ├── Conflict                409 the same key for two requests
     ├── DeadlineExceeded        503 the time for the whole answer is over
     ├── StoreError              503 the state store did not do its part
     │   ├── WriteConflict       somebody else wrote first (ETag)
@@ -70,10 +72,17 @@ class SettingError(MdtiError):
 
 
 class CallerRefused(MdtiError):
-    """The caller is unknown (401) or not on the list of allowed callers (403)."""
+    """The caller is not on the list of allowed callers."""
 
     code = "forbidden"
     http_status = 403
+
+
+class CallerUnknown(CallerRefused):
+    """Nobody said who calls."""
+
+    code = "unauthorized"
+    http_status = 401
 
 
 class NotFound(MdtiError):
@@ -88,6 +97,13 @@ class Expired(NotFound):
 
     code = "gone"
     http_status = 410
+
+
+class Conflict(MdtiError):
+    """It contradicts what was asked before, such as one key for two different requests."""
+
+    code = "conflict"
+    http_status = 409
 
 
 class DeadlineExceeded(MdtiError):

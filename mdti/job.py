@@ -89,12 +89,7 @@ def job_answer(job: Job, result: bytes | None) -> Answer:
     the status of a failure, because Logic Apps would repeat a 5xx.
     """
     if result is None:
-        document = {
-            "id": job.id,
-            "kind": job.kind,
-            "state": job.state,
-            "created": iso(job.created),
-        }
+        document = {"id": job.id, "status": job.state}
         headers = {"Content-Type": JSON, "Retry-After": str(RETRY_AFTER)}
         return Answer(202, headers, json.dumps(document).encode())
     headers = {"Content-Type": job.content_type or JSON}

@@ -24,6 +24,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from mdti.errors import (
+    Conflict,
     Expired,
     InputError,
     LeaseLost,
@@ -89,7 +90,7 @@ class Jobs:
 
         The id is UUIDv5 of kind and key, else random; an expired job of that id is replaced. `only`
         names what must not be under way twice, such as a feed. Raises TooManyItems for more than
-        1 MiB, InputError when the key was used with another request.
+        1 MiB, Conflict when the key was used with another request.
         """
         check_size(request)
         job_id = str(self._new_id()) if idempotency_key is None else _id(kind, idempotency_key)
@@ -272,7 +273,7 @@ class Jobs:
 
     def _join(self, job: Job, request: Mapping[str, Any]) -> Submission:
         if json.dumps(job.request, sort_keys=True) != json.dumps(request, sort_keys=True):
-            raise InputError("This Idempotency-Key was used with another request.")
+            raise Conflict("This Idempotency-Key was used with another request.")
         return self._joined(job)
 
     def _joined(self, job: Job) -> Submission:
