@@ -47,7 +47,7 @@ def parse_incident(
     *,
     parser: HostParser,
     lookup_host_entities: bool = False,
-    allowlisted: Callable[[Host], str | None] = lambda host: None,
+    allowlisted: Callable[[Host], str | None] | None = None,
 ) -> Incident:
     """Return the incident in `body`; raise `InputError` when there is none.
 
@@ -161,10 +161,10 @@ def _read_hash(properties: Mapping[str, Any], found: _Found) -> None:
     found.hashes[FileHash(algorithm, value)] = None
 
 
-def _limited(found: _Found, allowlisted: Callable[[Host], str | None]) -> tuple[Host, ...]:
+def _limited(found: _Found, allowlisted: Callable[[Host], str | None] | None) -> tuple[Host, ...]:
     hosts: list[Host] = []
     for host in found.hosts:
-        entry = allowlisted(host)
+        entry = allowlisted(host) if allowlisted else None
         if entry is not None:
             reason = f"on the allow list ({entry})"
         elif len(hosts) >= MAX_HOSTS:

@@ -50,6 +50,7 @@ _REFANG = (
     (re.compile(r"^(h)(?:xx|\*\*|tt)(ps?)\b", re.IGNORECASE), r"\1tt\2"),
     (re.compile(r"^f(?:x|t)p(?=://)", re.IGNORECASE), "ftp"),
 )
+_CLIMBS = re.compile(r"\.\.|%2e|\\|;", re.IGNORECASE)
 _IDNA_DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})  # RFC 3490, 3.1
 
 
@@ -91,6 +92,8 @@ class HostParser:
             embedded = _embedded_ipv4(address)
             if embedded is not None:
                 return self._public_address(embedded)
+            if address.sixtofour is not None and _refusal(address.sixtofour) is not None:
+                raise InputError(f"{shown} stands for {address.sixtofour}, which is not public.")
         if any(
             address in network
             for network in _EXAMPLE_NETWORKS
@@ -149,7 +152,17 @@ def _host_part(text: str) -> str:
         host, _, port = text.partition(":")
         if re.fullmatch(r"\d{1,5}", port):
             return host
-    return text
+    return _bare_url_host(text)
+
+
+def _bare_url_host(text: str) -> str:
+    """Return the host of a URL without a scheme; one whose path climbs is not a URL but a trick."""
+    host, path = re.match(r"([^/?#]*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    if not path or "." not in host.strip(".") or _CLIMBS.search(path):
+        return text
+    if _address(host) is not None and re.fullmatch(r"/\d{1,3}", path):
+        raise InputError("The text is a network, not a host.")
+    return _host_part(host)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
@@ -194,8 +207,10 @@ def _ascii_name(candidate: str) -> str:
     if text.isascii():
         name = text.lower()
     else:
+        import idna  # loads large tables, and few hosts are not ASCII
+
         try:
-            name = text.lower().encode("idna").decode("ascii").lower()
+            name = idna.encode(text, uts46=True).decode("ascii")
         except UnicodeError as error:
             raise InputError(
                 f"'{_shown(text)}' is not a host name: it has no IDNA form."

@@ -238,6 +238,16 @@ class Lookup:
         return not self.gaps
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupOptions:
+    """What a caller may choose for one look-up; times in seconds, 0 days means any age."""
+
+    depth: int
+    lookback_days: int
+    max_hosts: int
+    timeout_seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class FileHash:
     """A file hash, lower-case hexadecimal."""
@@ -296,6 +306,15 @@ class CopilotPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierDescription:
+    """Where and when Copilot was last asked to describe an actor; `incident` as people name it."""
+
+    at: datetime
+    incident: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exposure:
     """Machines of ours that have a vulnerability which an actor is known to use."""
 
@@ -348,5 +367,3 @@ class Brief:
     def complete(self) -> bool:
         """True when nothing that should have been looked at is missing."""
         return not self.gaps
-
-

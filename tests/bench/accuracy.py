@@ -9,12 +9,12 @@ same without the test for overlap in time, and one hop without any pruning, as t
 - Precision: of the actors escalated on actor seeds, the share that truly had the seed at the time.
   Benign seeds have a number of their own, because how many are asked would else decide the result.
 - Coverage: of the actor seeds, the share for which the true actor was escalated.
-- Requests: one for the reputation of each host reached; passive DNS of an address one a page of
-  1,000 records, of a name two (forward and reverse).
+- Requests: one for the reputation of each host that is worth asking about; passive DNS of an
+  address one a page of 1,000 records, of a name two (forward and reverse).
 
-What overlap gains is compared at equal precision: each of the two walks gets the best gate for it,
-of all score thresholds and margins the one with the highest coverage among those that reach the
-target precision on that world.
+What overlap gains is compared at equal trust: the walk without it gets the best gate there is for
+it, of all score thresholds and margins the one with the highest coverage among those that hold the
+targets on every world. A gate is one setting, so it is the same for all worlds.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Literal
 
-from mdti.attribution import attribute
+from mdti.attribution import attribute, worth_asking
 from mdti.chain import Budget, measure, walk
 from mdti.infrastructure import Standing
 from mdti.models import Gap, Host, Resolution, Resolutions
@@ -53,6 +53,8 @@ REQUESTS = 50
 
 THRESHOLDS = tuple(step / 20 for step in range(8, 20))
 MARGINS = (1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 1_000.0)
+
+GATES = tuple(product(THRESHOLDS, MARGINS))
 
 _FOREVER = timedelta(days=100_000)
 _NO_LIMIT = 1_000_000_000
@@ -81,8 +83,17 @@ class Result:
     coverage: float
     requests_p95: int
     hosts_mean: float
-    best_coverage: float
-    """The coverage of the best gate that reaches the target precision."""
+    gated: tuple["Gated", ...]
+    """The numbers under each gate of `GATES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """Precision, benign seeds escalated and coverage under one gate, in percent."""
+
+    precision: float
+    benign: float
+    coverage: float
 
 
 @dataclass(slots=True)
@@ -146,7 +157,14 @@ def look_up(world: World, reader: Reader, seed: Seed, *, variant: Variant) -> An
     claims = world.claims_without(seed.host)
     budget = Budget(max_requests=_NO_LIMIT) if variant == "one hop" else Budget()
     graph = walk([seed.host], reader, at=seed.at, rules=reader.rules, budget=budget)
+    asked = frozenset(graph.nodes)
     if variant != "one hop":
+        asked = worth_asking(graph)
+        claims = {
+            host: known
+            for host, found in claims.items()
+            if (known := tuple(c for c in found if host in asked or c.kind == "intelProfile"))
+        }
         labelled = [host for host in graph.nodes if host in claims]
         graph = measure(graph, labelled, reader, rules=reader.rules)
     actors = attribute(
@@ -156,7 +174,7 @@ def look_up(world: World, reader: Reader, seed: Seed, *, variant: Variant) -> An
     escalated = tuple(actor.name for actor in actors if actor.escalate)
     if variant == "one hop":
         escalated = tuple(name for name, _, _ in ranked[:1])
-    return Answer(seed, escalated, ranked, reader.requests + len(graph.nodes), len(graph.nodes))
+    return Answer(seed, escalated, ranked, reader.requests + len(asked), len(graph.nodes))
 
 
 def run(world_seed: int, recipe: Recipe, variant: Variant) -> Result:
@@ -182,29 +200,31 @@ def run(world_seed: int, recipe: Recipe, variant: Variant) -> Result:
         coverage=coverage,
         requests_p95=requests[math.ceil(0.95 * len(requests)) - 1],
         hosts_mean=sum(answer.hosts for answer in actor) / len(actor),
-        best_coverage=best_coverage(actor),
+        gated=tuple(_under(gate, actor, benign) for gate in GATES),
     )
 
 
-def best_coverage(answers: Sequence[Answer]) -> float:
-    """Return the highest coverage that any gate reaches at the target precision, in percent."""
+def best_coverage(results: Sequence[Result], *, benign: float) -> float:
+    """Return the coverage, on the worst world, of the best gate that holds the targets on all."""
     best = 0.0
-    for threshold, margin in product(THRESHOLDS, MARGINS):
-        named = [
-            (answer.seed.actor, _gated(answer.ranked, threshold=threshold, margin=margin))
-            for answer in answers
-        ]
-        precision, coverage = _quality(named)
-        if precision >= PRECISION:
-            best = max(best, coverage)
+    for gate in zip(*(result.gated for result in results), strict=True):
+        precise = min(world.precision for world in gate) >= PRECISION
+        if precise and max(world.benign for world in gate) <= benign:
+            best = max(best, min(world.coverage for world in gate))
     return best
 
 
-def _gated(
-    ranked: Sequence[tuple[str, float, bool]], *, threshold: float, margin: float
-) -> tuple[str, ...]:
+def _under(gate: tuple[float, float], actor: Sequence[Answer], benign: Sequence[Answer]) -> Gated:
+    named = [(answer.seed.actor, _gated(answer.ranked, gate)) for answer in actor]
+    precision, coverage = _quality(named)
+    wrong = sum(bool(_gated(answer.ranked, gate)) for answer in benign)
+    return Gated(precision, _percent(wrong, len(benign)), coverage)
+
+
+def _gated(ranked: Sequence[tuple[str, float, bool]], gate: tuple[float, float]) -> tuple[str, ...]:
     if not ranked:
         return ()
+    threshold, margin = gate
     name, score, qualifies = ranked[0]
     runner_up = ranked[1][1] if len(ranked) > 1 else 0.0
     return (name,) if qualifies and score >= threshold and score >= margin * runner_up else ()
@@ -225,13 +245,17 @@ def rows(results: Sequence[Result]) -> list[Row]:
     """Return the worst of all worlds, for the product's rules with their targets, as rows."""
     by = {variant: [r for r in results if r.variant == variant] for variant in VARIANTS}
     ours = by["rules"]
-    other = {result.world: result.best_coverage for result in by["no overlap"]}
-    gain = min(result.best_coverage - other[result.world] for result in ours)
+    coverage = min(result.coverage for result in ours)
+    other = best_coverage(by["no overlap"], benign=BENIGN)
+    other_named = best_coverage(by["no overlap"], benign=100.0)
     table = [
         Row("precision", min(r.precision for r in ours), "%", at_least=PRECISION),
         Row("benign escalated", max(r.benign for r in ours), "%", at_most=BENIGN),
-        Row("coverage", min(r.coverage for r in ours), "%"),
-        Row("coverage gained by overlap, at the target precision", gain, "points", at_least=0.0),
+        Row("coverage", coverage, "%"),
+        Row(
+            "coverage gained by overlap, both targets held", coverage - other, "points", at_least=0
+        ),
+        Row("coverage gained by overlap, precision alone held", coverage - other_named, "points"),
         Row("requests a seed, p95", max(r.requests_p95 for r in ours), at_most=REQUESTS),
         Row("hosts a seed, mean", max(r.hosts_mean for r in ours)),
     ]

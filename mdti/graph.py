@@ -1,0 +1,181 @@
+"""Bodies of Microsoft Graph's threat intelligence, to the nouns of the field.
+
+Every field may be missing, null or of a kind that is not documented; what cannot be understood is
+counted or left out, never guessed. Shapes: contracts/graph-threat-intelligence.md 1.5 to 1.7.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mdti.errors import BadAnswer
+from mdti.ioc import HostParser
+from mdti.models import (
+    Article,
+    FileHash,
+    Host,
+    IntelProfile,
+    PagingEnd,
+    Reputation,
+    Resolution,
+    Resolutions,
+    Rule,
+)
+from mdti.pruning import RECORD_TYPES
+
+_HASHES = {32: "MD5", 40: "SHA1", 64: "SHA256"}
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """A host or a file hash that an intel profile lists, with the time it was seen."""
+
+    artifact: Host | FileHash
+    source: str
+    first: datetime | None
+    last: datetime | None
+
+
+def reputation_of(body: object) -> Reputation:
+    """Return a reputation; raise `BadAnswer` when the body has no score."""
+    score = _get(body, "score")
+    if not isinstance(score, int | float) or isinstance(score, bool):
+        raise BadAnswer("A reputation came without a score.")
+    rules = _get(body, "rules")
+    return Reputation(
+        score=max(0, min(100, int(score))),
+        classification=_text(_get(body, "classification")) or "unknown",
+        rules=tuple(map(_rule, rules)) if isinstance(rules, list) else (),
+    )
+
+
+def _rule(body: object) -> Rule:
+    description = _get(body, "description")
+    if isinstance(description, list):
+        description = ", ".join(map(_text, description))
+    return Rule(
+        name=_text(_get(body, "name")),
+        description=_text(description),
+        severity=_text(_get(body, "severity")) or "unknown",
+        url=_text(_get(body, "relatedDetailsUrl")) or None,
+    )
+
+
+def resolutions_of(
+    host: Host, records: Iterable[object], *, parser: HostParser, end: PagingEnd = "all"
+) -> Resolutions:
+    """Return the passive DNS of `host` from the records of both directions.
+
+    A record without a last sighting was last seen when it was collected. A record whose artifact
+    is no public host, or that has no usable time, is dropped and counted; one whose first sighting
+    lies after its last is swapped and counted. Equal records count once.
+    """
+    kept: set[Resolution] = set()
+    dropped = swapped = 0
+    for record in records:
+        kind = _text(_get(record, "recordType")).upper()
+        if kind not in RECORD_TYPES:
+            continue
+        answer = _artifact_host(_get(record, "artifact"), parser)
+        collected = _time(_get(record, "collectedDateTime"))
+        last = _time(_get(record, "lastSeenDateTime")) or collected
+        first = _time(_get(record, "firstSeenDateTime")) or last
+        if answer is None or first is None or last is None or answer == host:
+            dropped += 1
+            continue
+        if first > last:
+            first, last = last, first
+            swapped += 1
+        kept.add(Resolution(host, answer, kind, first, last))
+    return Resolutions(tuple(sorted(kept)), end, dropped, swapped)
+
+
+def profile_of(body: object) -> IntelProfile | None:
+    """Return an intel profile, or None when it has no id or no title."""
+    identifier, title = _text(_get(body, "id")), _text(_get(body, "title"))
+    if not identifier or not title:
+        return None
+    origins = _get(body, "countriesOrRegionsOfOrigin")
+    return IntelProfile(
+        id=identifier,
+        kind=_text(_get(body, "kind")) or "unknown",
+        title=" ".join(title.split()),
+        aliases=tuple(" ".join(alias.split()) for alias in _texts(_get(body, "aliases"))),
+        origins=tuple(
+            filter(None, (_text(_get(origin, "label")) for origin in origins))
+            if isinstance(origins, list)
+            else ()
+        ),
+        targets=_texts(_get(body, "targets")),
+        first_active=_time(_get(body, "firstActiveDateTime")),
+        summary=_content(_get(body, "summary")),
+        description=_content(_get(body, "description")),
+        tradecraft=_content(_get(body, "tradecraft")),
+    )
+
+
+def article_of(body: object) -> Article:
+    """Return an article; raise `BadAnswer` when it has no id."""
+    identifier = _text(_get(body, "id"))
+    if not identifier:
+        raise BadAnswer("An article came without an id.")
+    return Article(
+        id=identifier,
+        title=_text(_get(body, "title")),
+        tags=_texts(_get(body, "tags")),
+        text="\n".join((_content(_get(body, "summary")), _content(_get(body, "body")))).strip(),
+        updated=_time(_get(body, "lastUpdatedDateTime")),
+    )
+
+
+def indicator_of(body: object, *, parser: HostParser) -> Indicator | None:
+    """Return an indicator of an intel profile, or None when its artifact is of no kind we use."""
+    artifact = _get(body, "artifact")
+    found: Host | FileHash | None = _artifact_hash(artifact) or _artifact_host(artifact, parser)
+    if found is None:
+        return None
+    return Indicator(
+        found,
+        _text(_get(body, "source")) or "unknown",
+        _time(_get(body, "firstSeenDateTime")),
+        _time(_get(body, "lastSeenDateTime")),
+    )
+
+
+def _artifact_host(artifact: object, parser: HostParser) -> Host | None:
+    """Return the artifact's host; its value decides the kind, since the type may be missing."""
+    return parser.parse_or_none(_get(artifact, "id") or _get(artifact, "value"))
+
+
+def _artifact_hash(artifact: object) -> FileHash | None:
+    value = _text(_get(artifact, "value")).lower()
+    algorithm = _HASHES.get(len(value))
+    if algorithm is None or any(digit not in "0123456789abcdef" for digit in value):
+        return None
+    return FileHash(algorithm, value)
+
+
+def _content(value: object) -> str:
+    return _text(_get(value, "content"))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(filter(None, map(_text, value))) if isinstance(value, list) else ()
+
+
+def _get(body: object, name: str) -> Any:
+    return body.get(name) if isinstance(body, Mapping) else None
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _time(value: object) -> datetime | None:
+    """Return an ISO 8601 time with any number of fractional digits; without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
