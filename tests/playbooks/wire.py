@@ -33,7 +33,7 @@ class Clock:
     """Virtual seconds since the run began; `listeners` hear of every wait."""
 
     now: float = 0.0
-    listeners: list[Callable[[float], None]] = field(default_factory=list)
+    listeners: list[Callable[[float], object]] = field(default_factory=list)
 
     def wait(self, seconds: float) -> None:
         """Let time pass at once."""
