@@ -1,0 +1,1 @@
+"""Indicator feeds: any source to any destination, nothing lost, nothing foreign deleted."""
