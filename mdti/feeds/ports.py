@@ -1,6 +1,6 @@
 """The two ports of the feed engine: what a source gives and what a destination takes.
 
-    Source.read -> Batch(changes, cursor, phase) -> mirror -> plan -> Put | Drop -> Destination.apply
+    Source.read -> Batch(changes, cursor) -> mirror -> plan -> Put | Drop -> Destination.apply
 
 The engine owns order, durability, retries and counting; a source or destination owns one vendor's
 wire format, its limits and its words.
