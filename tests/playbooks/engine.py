@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -25,6 +26,18 @@ _HOST = Path(__file__).with_name("engine_host.py")
 
 class EngineRefused(Exception):
     """The engine does not accept a definition or an expression; the message is the engine's."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FunctionCall:
+    """A function call in an expression, such as `body('Ask')?['error']?['message']`.
+
+    `arguments` are those that are plain values, `path` the properties read of its result.
+    """
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    path: tuple[Any, ...] = ()
 
 
 def impossible() -> str | None:
@@ -116,10 +129,10 @@ class Engine:
         """
         return self._ask({"op": "evaluate", "value": value, "context": context})
 
-    def calls(self, value: Any) -> list[tuple[str, tuple[Any, ...]]]:
-        """Each function call in a JSON tree: its name and those arguments that are plain values."""
+    def calls(self, value: Any) -> list[FunctionCall]:
+        """Return each function call in the expressions of a JSON tree."""
         found = self._ask({"op": "calls", "value": value})
-        return [(name, tuple(arguments)) for name, arguments in found]
+        return [FunctionCall(name, tuple(plain), tuple(path)) for name, plain, path in found]
 
     def _ask(self, request: dict[str, Any]) -> Any:
         assert self._process.stdin is not None

@@ -149,7 +149,7 @@ class Host:
         return helper
 
     def _calls(self, request: dict[str, Any]) -> list[list[Any]]:
-        """Each function call in a JSON tree: its name and its arguments that are plain values."""
+        """Each function call in a JSON tree: name, plain arguments, plain properties read of it."""
         helper = self._helpers.TemplateExpressionsHelper
         found: list[list[Any]] = []
         waiting = [
@@ -164,9 +164,11 @@ class Host:
             if not hasattr(expression, "FunctionName"):
                 continue
             plain = [self._value(one.Value) for one in expression.Parameters if _is_plain(one)]
-            found.append([str(expression.FunctionName), plain])
+            properties = [one.Expression for one in expression.Dereferences]
+            path = [self._value(one.Value) for one in properties if _is_plain(one)]
+            found.append([str(expression.FunctionName), plain, path])
             waiting.extend(expression.Parameters)
-            waiting.extend(one.Expression for one in expression.Dereferences)
+            waiting.extend(properties)
         return found
 
 

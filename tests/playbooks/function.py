@@ -28,7 +28,7 @@ def function_app(settings: Mapping[str, str]) -> Iterator[Server]:
         del os.environ[name]
     os.environ.update({**EASY_AUTH, **settings})
     try:
-        module = _fresh()
+        module = fresh_function_app()
         try:
             with serve(module.app.get_functions(), port=0) as server:
                 yield server
@@ -39,7 +39,7 @@ def function_app(settings: Mapping[str, str]) -> Iterator[Server]:
         os.environ.update(before)
 
 
-def _fresh() -> ModuleType:
+def fresh_function_app() -> ModuleType:
     """Return a copy of the app's module that has read today's settings, not an earlier test's."""
     spec = importlib.util.spec_from_file_location("function_app_of_the_playbook", _SOURCE)
     assert spec is not None

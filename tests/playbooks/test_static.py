@@ -131,7 +131,7 @@ def _choices(path: Path) -> list[dict[str, Any]]:
 @each_template
 def test_every_function_is_one_the_engine_knows(engine: Engine, path: Path) -> None:
     for choice in _choices(path):
-        for name, _ in engine.calls(deployed(path, **choice).definition):
+        for name in {call.name for call in engine.calls(deployed(path, **choice).definition)}:
             with pytest.raises(EngineRefused) as refused:
                 engine.evaluate(f"@{name}(1, 2, 3, 4, 5, 6, 7, 8, 9)?['x']['y']['z']", {})
             assert "not defined or not valid" not in str(refused.value), name
@@ -145,7 +145,7 @@ def test_workflow_parameters_and_variables_are_declared_given_and_used(
         workflow = deployed(path, **choice)
         declared = set(workflow.definition["parameters"])
         calls = engine.calls(workflow.definition)
-        assert {arguments[0] for name, arguments in calls if name == "parameters"} == declared
+        assert {call.arguments[0] for call in calls if call.name == "parameters"} == declared
         assert set(workflow.parameters) == declared
         variables = {
             one["name"]
@@ -153,7 +153,7 @@ def test_workflow_parameters_and_variables_are_declared_given_and_used(
             if action["type"] == "InitializeVariable"
             for one in action["inputs"]["variables"]
         }
-        assert {arguments[0] for name, arguments in calls if name == "variables"} == variables
+        assert {call.arguments[0] for call in calls if call.name == "variables"} == variables
 
 
 @each_template
