@@ -1,0 +1,72 @@
+# make demo   try it: one incident against the sandbox, no cloud account
+# make test   everything that can be tested without a cloud
+# make lint   style and types
+# make bench  the numbers of the README; PREDECESSOR=path/function_app.py measures that beside ours
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+AZURITE := tests/azurite/node_modules
+
+# Microsoft's worker library exists for Python 3.13 alone: where that is present, all tests run twice.
+PYTHON313 := $(shell for python in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; do \
+	"$$python" -c '' 2>/dev/null && echo "$$python" && break; done)
+BIN313 := .venv-3.13/bin
+
+# Pure rooms do no I/O, so nothing excuses a branch of theirs that no test takes.
+PURE := ioc naming pruning chain attribution entities graph contract setting settings brief \
+	infrastructure allowlist
+PURE_TESTS := $(PURE:%=tests/test_%.py) tests/net/test_gate.py tests/render
+
+.PHONY: demo test test-pure test-3.13 lint bench clean
+
+demo: $(VENV)/runtime
+	@$(BIN)/python -m mdti demo
+
+test: $(VENV)/dev $(AZURITE) test-pure $(if $(PYTHON313),test-3.13)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-pure: $(VENV)/dev
+	@$(BIN)/python -m pytest $(PURE_TESTS) $(PURE:%=--cov=mdti.%) --cov=mdti.net.gate \
+		--cov=mdti.render --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
+
+test-3.13: .venv-3.13/dev $(AZURITE)
+	@$(BIN313)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(VENV)/dev
+	@$(BIN)/python -m tests.bench $(if $(PREDECESSOR),--predecessor $(PREDECESSOR))
+
+clean:
+	rm -rf $(VENV) .venv-3.13 $(AZURITE) build dist
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with make PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/runtime: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV), with what the tests need ..."
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@ $(VENV)/runtime
+
+.venv-3.13/dev: pyproject.toml
+	@echo "Installing into .venv-3.13 ..."
+	@$(PYTHON313) -m venv .venv-3.13
+	@$(BIN313)/python -m pip install --quiet --upgrade pip
+	@$(BIN313)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+# Azurite is Microsoft's storage emulator; without Node its tests say why they are skipped.
+$(AZURITE): tests/azurite/package.json
+	@if command -v npm >/dev/null; then npm ci --silent --prefix tests/azurite && touch $@; fi
