@@ -77,7 +77,7 @@ class Incidents:
         gaps = self._index_gaps(incident, index)
         actors = merged_actors(lookups, matches, index.profiles)
         exposure, gap = self._exposure(incident, actors, index.profiles, deadline)
-        earlier = self._earlier(actors)
+        earlier = self._earlier(actors, incident)
         brief = write_brief(
             Findings(
                 incident=incident,
@@ -129,8 +129,14 @@ class Incidents:
         answers = self.lookups.articles(tuple(ids), deadline=deadline)
         return [answer for answer in answers.values() if not isinstance(answer, MdtiError)]
 
-    def _earlier(self, actors: Sequence[Actor]) -> Mapping[str, EarlierDescription]:
-        """Return where Copilot was asked about each actor lately; a store that fails says none."""
+    def _earlier(
+        self, actors: Sequence[Actor], incident: Incident
+    ) -> Mapping[str, EarlierDescription]:
+        """Return where else Copilot was asked about each actor lately.
+
+        The incident itself does not count: run again, its playbook finds its own comments and asks
+        once more where Copilot did not answer. A store that fails says none.
+        """
         found: dict[str, EarlierDescription] = {}
         oldest = self.now() - timedelta(days=self.settings.reuse_days)
         for profile_id in filter(None, (actor.profile_id for actor in actors)):
@@ -140,14 +146,14 @@ class Incidents:
                     continue
                 document = json.loads(stored.body)
                 at = datetime.fromisoformat(document["at"])
-                if at > oldest:
+                if at > oldest and document["incident"] != _shown(incident):
                     where = (document["incident"], document["url"])
                     found[profile_id] = EarlierDescription(at, *where)
         return found
 
     def _remember(self, brief: Brief, incident: Incident) -> None:
         ids = {actor.name: actor.profile_id for actor in brief.actors}
-        number = f"#{incident.number}" if incident.number is not None else incident.title
+        number = _shown(incident)
         for prompt in brief.copilot_prompts:
             document = {"at": self.now().isoformat(), "incident": number, "url": incident.url}
             with contextlib.suppress(StoreError):
@@ -157,3 +163,7 @@ class Incidents:
     def _key(self, profile_id: str) -> str:
         digest = hashlib.sha256(f"{self.source} {profile_id}".encode()).hexdigest()
         return f"described/{digest}.json"
+
+
+def _shown(incident: Incident) -> str:
+    return f"#{incident.number}" if incident.number is not None else incident.title
