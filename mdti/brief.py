@@ -28,11 +28,11 @@ from mdti.models import (
 )
 from mdti.render.comment import actor_paragraph, incident_comment
 from mdti.render.kql import hunting_queries
+from mdti.render.wording import MALICIOUS_SCORE
 from mdti.settings import BriefSettings
 
 AMBIGUOUS_TAG = "actor:ambiguous"
 MALICIOUS_TAG = "mdti:malicious"
-MALICIOUS_SCORE = 75  # Defender documentation, reputation brackets: 75 and above is malicious
 MAX_TAGS = 5
 _COMMENTS = UUID("6d647469-0000-5000-8000-636f6d6d656e")
 _PROMPT = (

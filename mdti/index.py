@@ -85,7 +85,7 @@ class ActorIndex:
             Claim(
                 actor,
                 "intelProfile",
-                f"Indicator of the intel profile {actor.name}",
+                actor.name,
                 f"https://security.microsoft.com/intel-profiles/{actor.profile_id}",
             )
             for actor in actors

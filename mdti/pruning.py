@@ -165,11 +165,11 @@ def explained(node: Node, *, folds: int = 0) -> Node:
     reasons: dict[Role, str] = {
         "hub": f"{count} registrable domains: too many to mean anything",
         "flux": f"{count} addresses: too many to mean anything",
-        "cdn": f"content delivery network ({node.provider})",
-        "hosting": f"bulk shared hosting ({node.provider})",
-        "parking": f"parking service ({node.provider})",
-        "sinkhole": f"sinkhole ({node.provider})",
-        "dynamicDns": f"dynamic DNS provider ({node.provider})",
-        "allowlisted": f"on the allow list ({node.provider})",
+        "cdn": "its customers have nothing to do with each other",
+        "hosting": "its customers have nothing to do with each other",
+        "parking": "parked names have nothing to do with each other",
+        "sinkhole": "in the hands of defenders",
+        "dynamicDns": "its customers have nothing to do with each other",
+        "allowlisted": "ours or trusted",
     }
     return replace(node, reason=reasons.get(node.role, "last hop"))

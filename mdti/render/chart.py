@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from mdti.models import Actor, Host, HostReport, Lookup, Resolution
+from mdti.pruning import STOP_ROLES
 from mdti.render import wording
 
 MAX_PER_HOP: Final = 9
@@ -116,7 +117,7 @@ def _hops(lookup: Lookup, actors: Iterable[Actor]) -> dict[Host, int]:
 
 
 def _importance(node: Node) -> tuple[bool, bool, bool, Host]:
-    stopped = node.report is not None and node.report.role in wording.NOT_FOLLOWED
+    stopped = node.report is not None and node.report.role in STOP_ROLES
     return (not node.on_path, not node.unfinished, not stopped, node.host)
 
 

@@ -45,6 +45,7 @@ def report_html(lookups: Sequence[Lookup], *, now: datetime, brief: Brief | None
         f"<p>MDTI Actor Lookup, {wording.minute(now)}</p></header>",
         *(_brief(brief) if brief else ()),
         *(_lookup(lookup, number) for number, lookup in enumerate(lookups)),
+        *(f'<p class="soft">{cost}</p>' for cost in wording.costs(lookups)),
         "</main></body></html>",
     ]
     return "\n".join(parts) + "\n"
@@ -118,7 +119,7 @@ def _lookup(lookup: Lookup, number: int) -> str:
         _list("Not followed", map(_stop, wording.not_followed((lookup,)))),
         _table("hosts", ("Host", "Hops", "Role", "Neighbours", "Last seen", "Why"), _hosts(lookup)),
         _table("resolutions", ("From", "To", "Type", "Seen"), map(_record, lookup.resolutions)),
-        f'<p class="soft">{_cost(lookup)}</p></section>',
+        "</section>",
     ]
     return "\n".join(filter(None, parts))
 
@@ -211,15 +212,6 @@ def _record(record: Resolution) -> tuple[str, ...]:
         f'<span class="host">{html(defang_host(record.answer))}</span>',
         html(record.record_type),
         wording.seen(record),
-    )
-
-
-def _cost(lookup: Lookup) -> str:
-    stats = lookup.stats
-    return (
-        f"{wording.plural(stats.requests, 'request')}, {stats.cache_hits:,} answers from the cache,"
-        f" {stats.throttled:,} throttled, {stats.elapsed_seconds:.1f} s; as of"
-        f" {wording.minute(lookup.at)}"
     )
 
 

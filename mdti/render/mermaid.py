@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mdti.models import Lookup
+from mdti.pruning import STOP_ROLES
 from mdti.render import wording
 from mdti.render.chart import chart, node_note
 from mdti.render.escape import defang_host, mermaid
@@ -35,7 +36,7 @@ def _part(lookup: Lookup, name: str) -> list[str]:
     ids = {node.host: f"{name}n{number}" for number, node in enumerate(drawing.nodes)}
     lines = []
     for node in drawing.nodes:
-        stopped = node.report is not None and node.report.role in wording.NOT_FOLLOWED
+        stopped = node.report is not None and node.report.role in STOP_ROLES
         style = ":::gap" if node.unfinished else ":::stop" if stopped else ""
         style = ":::seed" if node.host == lookup.seed else style
         label = f"{mermaid(defang_host(node.host))}<br/>{mermaid(node_note(node))}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mdti.models import Actor, Brief, Evidence, HostReport, Lookup, Role
+from mdti.pruning import STOP_ROLES
 from mdti.render import wording
 from mdti.render.escape import defang_host, shorten, terminal
 
@@ -26,7 +27,7 @@ _RED = "\x1b[1;31m"
 _YELLOW = "\x1b[33m"
 _GREEN = "\x1b[32m"
 _SURENESS = {"high": _RED, "medium": _YELLOW, "low": _DIM}
-_QUIET: Final[frozenset[Role]] = wording.NOT_FOLLOWED
+_QUIET: Final[frozenset[Role]] = STOP_ROLES
 
 
 def lookups_text(
@@ -42,6 +43,8 @@ def lookups_text(
         _brief(page, brief)
     for lookup in lookups:
         _lookup(page, lookup)
+    for cost in wording.costs(lookups):
+        page.line(cost, _DIM)
     return page.text()
 
 
@@ -109,8 +112,8 @@ def _brief(page: _Page, brief: Brief) -> None:
     if brief.mode == "observe":
         page.line("Observe mode: nothing is changed, this is what would be done.", _YELLOW)
     _section(page, "INCOMPLETE, could not be looked at", map(wording.gap, brief.gaps), _RED)
-    left = (f"{item.kind} {item.value}: {item.reason}" for item in brief.left_out)
-    _section(page, "Not looked up", left)
+    actors = (f"{wording.linked(actor)} ({wording.sureness(actor)})" for actor in brief.actors)
+    _section(page, "Actors", actors)
     hashes = (
         f"{match.hash.value}: {', '.join(actor.name for actor in match.actors)}"
         for match in brief.hash_matches
@@ -123,6 +126,8 @@ def _brief(page: _Page, brief: Brief) -> None:
     _section(page, "Exposed machines", machines)
     _section(page, "Questions for Security Copilot", (p.actor for p in brief.copilot_prompts))
     _section(page, "Hunting queries", (query.title for query in brief.hunting_queries))
+    left = (f"{item.kind} {item.value}: {item.reason}" for item in brief.left_out)
+    _section(page, "Not looked up", left)
     page.line()
 
 
@@ -140,15 +145,6 @@ def _lookup(page: _Page, lookup: Lookup) -> None:
     if lookup.hosts:
         page.line()
         _hosts(page, lookup.hosts)
-    stats = lookup.stats
-    page.line()
-    page.line(
-        f"{wording.plural(stats.requests, 'request')}, {stats.cache_hits:,} from the cache,"
-        f" {stats.throttled:,} throttled, {stats.elapsed_seconds:.1f} s; as of"
-        f" {wording.minute(lookup.at)}",
-        _DIM,
-        indent=2,
-    )
     page.line()
 
 

@@ -10,15 +10,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mdti.models import Actor, Evidence, EvidenceKind, Gap, HostReport, Lookup, Resolution, Role
+from mdti.pruning import STOP_ROLES
 from mdti.render.escape import defang_host
 
 MALICIOUS_SCORE: Final = 75
 """Reputation from which Microsoft calls a host malicious (design section 7)."""
-
-NOT_FOLLOWED: Final[frozenset[Role]] = frozenset(
-    {"hub", "flux", "cdn", "hosting", "parking", "sinkhole", "dynamicDns", "allowlisted"}
-)
-"""Roles that end a path: what lies behind such a host has nothing to do with the seed."""
 
 ROLE_WORDS: Final[dict[Role, str]] = {
     "name": "host name",
@@ -63,6 +59,16 @@ def seen(resolution: Resolution) -> str:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Return `1 host`, `2 hosts`, `1,000 hosts`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def costs(lookups: Iterable[Lookup]) -> list[str]:
+    """Return what the look-ups cost; those that were made together cost something once."""
+    calls = dict.fromkeys((lookup.stats, minute(lookup.at)) for lookup in lookups)
+    return [
+        f"{plural(stats.requests, 'request')}, {plural(stats.cache_hits, 'answer')} from the cache,"
+        f" {stats.throttled:,} throttled, {stats.elapsed_seconds:.1f} s; as of {at}"
+        for stats, at in calls
+    ]
 
 
 def claim(kind: EvidenceKind) -> str:
@@ -155,7 +161,7 @@ def not_followed(lookups: Iterable[Lookup]) -> list[HostReport]:
         report.host: report
         for lookup in lookups
         for report in lookup.hosts
-        if report.role in NOT_FOLLOWED and not report.expanded
+        if report.role in STOP_ROLES and not report.expanded
     }
     return sorted(stops.values(), key=lambda report: (report.hops, report.host))
 
