@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mdti.models import Host, HuntingQuery, Lookup
+from mdti.pruning import STOP_ROLES
 from mdti.render.document import time_text
 from mdti.render.escape import kql_string
-from mdti.render.wording import MALICIOUS_SCORE, NOT_FOLLOWED, plural, ranked
+from mdti.render.wording import MALICIOUS_SCORE, plural, ranked
 
 MAX_HOSTS: Final = 200
 """Hosts in one query; the nearest to the evidence come first."""
@@ -22,7 +23,7 @@ MAX_LOOKBACK: Final = timedelta(days=30)
 """Advanced hunting keeps 30 days."""
 
 # Flux names are not followed, and still are the actor's own: they are worth hunting.
-_NOT_HUNTED = NOT_FOLLOWED - {"flux"}
+_NOT_HUNTED = STOP_ROLES - {"flux"}
 
 
 def hunting_queries(lookups: Sequence[Lookup]) -> tuple[HuntingQuery, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mdti.models import Actor, Brief, Evidence, HostReport, Lookup, Role
+from mdti.models import Actor, Brief, Evidence, HostReport, Lookup
 from mdti.pruning import STOP_ROLES
 from mdti.render import wording
 from mdti.render.escape import defang_host, shorten, terminal
@@ -27,7 +27,6 @@ _RED = "\x1b[1;31m"
 _YELLOW = "\x1b[33m"
 _GREEN = "\x1b[32m"
 _SURENESS = {"high": _RED, "medium": _YELLOW, "low": _DIM}
-_QUIET: Final[frozenset[Role]] = STOP_ROLES
 
 
 def lookups_text(
@@ -186,7 +185,9 @@ def _hosts(page: _Page, hosts: Sequence[HostReport]) -> None:
         [
             _Cell(defang_host(report.host)),
             _Cell(str(report.hops)),
-            _Cell(terminal(wording.role(report), limit=36), _DIM if report.role in _QUIET else ""),
+            _Cell(
+                terminal(wording.role(report), limit=36), _DIM if report.role in STOP_ROLES else ""
+            ),
             _Cell(wording.degree(report)),
             _Cell(wording.day(report.last_seen) if report.last_seen else ""),
         ]
