@@ -198,6 +198,10 @@ def _hosts(page: _Page, hosts: Sequence[HostReport]) -> None:
         page.line(f"{len(hosts) - MAX_ROWS:,} more not shown", indent=2)
 
 
+def _role_style(role: Role) -> str:
+    return _DIM if role in STOP_ROLES else ""
+
+
 def _section(page: _Page, title: str, items: Iterable[str], style: str = _BOLD) -> None:
     lines = [terminal(item) for item in items]
     if not lines:
