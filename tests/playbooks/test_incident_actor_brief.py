@@ -300,7 +300,7 @@ def test_copilot_failing_costs_a_paragraph_and_not_the_run(
     assert scene.state == ("High", "Active", ["Paper Drizzle", "Copper Mist"])
     for message, actor in zip(scene.messages[1:], ("Paper Drizzle", "Copper Mist"), strict=True):
         assert message.startswith(f"<p>Profile of {actor}</p>")
-        assert "API connection of this playbook whose name begins with securitycopilot" in message
+        assert "the API connection securitycopilot-MDTI-Incident-Actor-Brief and" in message
     assert len(scene.place.copilot.asked) == attempts
 
 

@@ -236,6 +236,14 @@ def test_the_readme_explains_every_parameter(path: Path) -> None:
         assert f"`{name}`" in readme, name
 
 
+@each_template
+def test_the_readme_names_only_actions_that_exist(path: Path) -> None:
+    names = {name for name, _ in actions_of(deployed(path).definition)}
+    readme = (path.parent / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`([A-Z][a-z]+(?:_[A-Za-z]+)+)`", readme))
+    assert named <= names, named - names
+
+
 INCIDENT = LOGICAPPS / "incident-actor-brief" / "azuredeploy.json"
 GIVEN = {
     "IdentityResourceId": "/identity",
