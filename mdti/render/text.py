@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mdti.models import Actor, Brief, Evidence, HostReport, Lookup
+from mdti.models import Actor, Brief, Evidence, HostReport, Lookup, Role
 from mdti.pruning import STOP_ROLES
 from mdti.render import wording
 from mdti.render.escape import defang_host, shorten, terminal
