@@ -53,9 +53,10 @@ class App:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.settings = Settings(environment)
-        self._now, self._clock = now, clock
+        self._now, self._clock, self._sleep = now, clock, sleep
         self._lock = threading.RLock()
         self._parts: dict[str, Any] = {}
 
@@ -221,6 +222,8 @@ class App:
             concurrency=self.settings.get(LOOKUP_CONCURRENCY),
             batch=BatchRule(graph.root) if graph.batch else None,
             environ=self.settings.environment,
+            clock=self._clock,
+            sleep=self._sleep,
         )
 
     def _make_store(self) -> Store:

@@ -1,12 +1,14 @@
 """Fixtures that rooms share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.azurite.server import Azurite, missing, running
 from tests.store.backends import Backend, BlobBackend, FileBackend
+from tests.tenant import Tenant, tenant_in
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,10 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         made = BlobBackend(request.getfixturevalue("azurite"), f"test-{uuid4()}")
     yield made
     made.close()
+
+
+@pytest.fixture
+def tenant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tenant]:
+    """The sandbox's story with an identity that may read it, and a folder for state."""
+    with tenant_in(tmp_path, monkeypatch) as tenant:
+        yield tenant
