@@ -13,7 +13,7 @@ from mdti.sandbox.incidents import PLAYBOOK_CLIENT_ID, Incident, Incidents
 from mdti.sandbox.sentinel import Arm, Connector
 from tests.playbooks.arm import GROUP, SUBSCRIPTION, Workflow, load, workflow_of
 from tests.playbooks.engine import Engine
-from tests.playbooks.history import Record, Run
+from tests.playbooks.history import Run
 from tests.playbooks.runner import Runner
 from tests.playbooks.wire import Clock
 
@@ -32,7 +32,7 @@ REQUIRED = {
 
 
 class Place:
-    """A sandbox with Sentinel and Copilot; `with` serves it.
+    """A sandbox with Sentinel and Copilot; `with place.sandbox` serves it.
 
     `function` is the address of a function app; `caller_headers` are what its platform adds for
     the playbooks' identity once it has checked its token.
@@ -43,7 +43,6 @@ class Place:
         engine: Engine,
         *,
         function: str,
-        sandbox: Callable[..., Sandbox] = Sandbox,
         caller_headers: Mapping[str, str] | None = None,
     ) -> None:
         self._engine = engine
@@ -54,7 +53,7 @@ class Place:
         self.client_id = PLAYBOOK_CLIENT_ID
         self.asked_for: list[str] = []
         self.runs = 0
-        self.sandbox = sandbox(vendors=self._vendors)
+        self.sandbox = Sandbox(vendors=self._vendors)
 
     def play(
         self,
@@ -63,7 +62,6 @@ class Place:
         template: str = "azuredeploy.json",
         entities: bool = True,
         before: Mapping[str, Callable[[], None]] | None = None,
-        follow: Callable[[Record], None] = lambda record: None,
         clock: Clock | None = None,
         **parameters: Any,
     ) -> Run:
@@ -85,7 +83,6 @@ class Place:
             },
             authenticate=self._authenticate,
             before=before,
-            follow_run=follow,
             run_name=f"0858400000000000000000{self.runs:07}CU00",
             clock=clock,
         )

@@ -42,7 +42,7 @@ class Runner:
 
     `connectors` maps the keys of `$connections` to the base URLs of the servers that stand for
     them. `before` is called when the named action is about to start, so that a test can change
-    the world in the middle of a run. `follow_run` hears of every action as it ends.
+    the world in the middle of a run.
     """
 
     def __init__(
@@ -54,7 +54,6 @@ class Runner:
         connectors: Mapping[str, str] | None = None,
         authenticate: Authenticate = lambda authentication, url: {},
         before: Mapping[str, Callable[[], None]] | None = None,
-        follow_run: Callable[[Record], None] = lambda record: None,
         run_name: str = "08584000000000000000000000000CU00",
         clock: Clock | None = None,
     ) -> None:
@@ -62,7 +61,6 @@ class Runner:
         self._definition = definition
         self._connectors = connectors or {}
         self._before = before or {}
-        self._follow_run = follow_run
         self._clock = clock or Clock()
         self._wire = Wire(clock=self._clock, authenticate=authenticate)
         self._variables: dict[str, Any] = {}
@@ -161,7 +159,6 @@ class Runner:
             result.get("error"),
         )
         self._run.records.append(record)
-        self._follow_run(record)
         return status
 
     def _evaluate(self, value: Any, frame: Frame) -> Any:
@@ -193,8 +190,8 @@ class Runner:
             return any(self._holds(one, frame) for one in operands)
         if operator == "not":
             return not self._holds(operands, frame)
-        values = dict(enumerate(self._evaluate(list(operands), frame)))
-        named = {str(index): value for index, value in values.items()}
+        values = self._evaluate(list(operands), frame)
+        named = {str(index): value for index, value in enumerate(values)}
         call = ", ".join(f"variables('{index}')" for index in named)
         return bool(self._engine.evaluate(f"@{operator}({call})", {"variables": named}))
 
