@@ -69,7 +69,7 @@ def _lookup(options: argparse.Namespace, console: Console) -> int:
         lookups: list[Lookup] = []
         for start in range(0, len(request.hosts), TOGETHER):
             part = request.hosts[start : start + TOGETHER]
-            label = f"Looking up {start + 1} to {start + len(part)} of {len(request.hosts)}"
+            label = _progress_label(start + 1, start + len(part), len(request.hosts))
             with console.working(label, lambda: app.transport.counters()):
                 lookups += app.look_up(replace(request, hosts=part), at=options.at)
     _show_report(options, console, lookups)
@@ -211,6 +211,11 @@ def _request(options: argparse.Namespace, console: Console, app: "App") -> "Look
     if not hosts:
         raise InputError("There is no IOC to look up.", hint="`mdti lookup --help` says how.")
     return LookupRequest(tuple(hosts), len(hosts) == 1, limits)
+
+
+def _progress_label(first: int, last: int, count: int) -> str:
+    which = f"host {first}" if first == last else f"hosts {first} to {last}"
+    return f"Looking up {which} of {count:,}"
 
 
 def _show_report(

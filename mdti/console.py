@@ -58,7 +58,7 @@ class Console:
     def show(self, result: str) -> None:
         """Give out a result; a reader that has gone away is not an error."""
         if self.output is not None:
-            self.save(result, self.output)
+            self.note(self.save(result, self.output))
             return
         try:
             _write(sys.stdout, result)
@@ -68,14 +68,14 @@ class Console:
             if not isinstance(error, BrokenPipeError):
                 raise _not_written("The result", error) from error
 
-    def save(self, result: str, path: Path) -> None:
-        """Write a file as a whole or not at all, and say whether another one was replaced."""
+    def save(self, result: str, path: Path) -> str:
+        """Write a file as a whole or not at all; return what was done, for people."""
         replaced = path.exists()
         try:
             _replace(path, result)
         except OSError as error:
             raise _not_written(str(path), error) from error
-        self.note(f"{'Replaced' if replaced else 'Wrote'} {path}")
+        return f"{'Replaced' if replaced else 'Wrote'} {path}"
 
     def note(self, text: str) -> None:
         """Say something that is not part of the result, as one harmless line."""

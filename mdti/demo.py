@@ -46,8 +46,8 @@ def play(console: Console, *, report: Path) -> None:
         _show_brief(console, brief)
         _section(console, f"What changes on incident #{incident.number}", _changes(incident, brief))
         html = render("html", brief.lookups, now=datetime.now(UTC), brief=brief)
-        console.save(html, report)
-        _section(console, "The report for people", f"{report.resolve()}: open it in a browser.")
+        saved = console.save(html, report.resolve())
+        _section(console, "The report for people", f"{saved}: open it in a browser.")
         _section(console, "Asked again", _again(settings, incident, brief, sandbox))
     _section(console, "Try next", _suggestions())
 
@@ -72,7 +72,9 @@ def _changes(incident: Incident, brief: Brief) -> str:
         "status": _change(incident.status, brief.status),
         "tags": ", ".join(f"+ {tag}" for tag in brief.tags) or "none",
         "comments": "1 with the findings" if brief.comment else "none",
-        "Copilot": f"{prompts} ({asked}), each answer a comment" if asked else "not asked",
+        "Copilot": f"{prompts}, about {asked}; its answer is a comment too"
+        if asked
+        else "not asked",
     }
     return "\n".join(f"{name:<10}{change}" for name, change in rows.items())
 

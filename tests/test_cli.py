@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import requests
 import stix2
 
 from mdti.arguments import LIST_FORMATS, REPORT_FORMATS, command_line
@@ -297,6 +298,24 @@ def test_an_interrupt_ends_with_130_and_without_a_word(
 def test_a_port_that_is_taken_is_one_line(sandbox: Sandbox, capsys: Out) -> None:
     assert main(["sandbox", "--port", sandbox.url.rpartition(":")[2]]) == 1
     assert capsys.readouterr().err == "mdti: The system says: Address already in use.\n"
+
+
+def test_serve_answers_over_http_until_interrupted(tmp_path: Path) -> None:
+    command = [*MODULE, "serve", "--sandbox", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert found
+            with requests.Session() as session:
+                session.trust_env = False
+                url = f"{found[0]}/api/v1/lookups"
+                answer = session.get(url, params={"ioc": SEED}, timeout=60).json()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+    assert [actor["name"] for actor in answer["actors"]] == ["Paper Drizzle"]
 
 
 def test_what_should_not_happen_is_one_line_without_a_traceback(
