@@ -229,7 +229,12 @@ class Incidents:
                     "message": message,
                     "createdTimeUtc": _CREATED,
                     "lastModifiedTimeUtc": _CREATED,
-                    "author": {"objectId": author, "email": None, "name": author},
+                    "author": {
+                        "objectId": author,
+                        "email": None,
+                        "name": author,
+                        "userPrincipalName": None,
+                    },
                 },
             }
             incident.comments[comment_id.lower()] = comment

@@ -52,7 +52,7 @@ def missing() -> str | None:
     """What has to be installed before the engine can start, or None when all is there."""
     absent = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if absent:
-        return f"not installed: {', '.join(absent)} (dependency group `dev`)"
+        return f"not installed: {', '.join(absent)} (dependency group `engine`)"
     try:
         openssl.folder()
     except openssl.OpenSslUnavailable as error:

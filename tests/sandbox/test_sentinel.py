@@ -91,6 +91,24 @@ def test_the_same_comment_id_is_one_comment_of_one_author(caller: Caller) -> Non
     assert [one["name"] for one in listed["value"]] == [COMMENT]
 
 
+def test_a_comment_and_an_incident_have_the_fields_of_the_published_samples(
+    caller: Caller,
+) -> None:
+    incident = an_incident(caller)
+    path = f"/arm{incident.id}/comments/{COMMENT}{API}"
+    comment = caller.call("PUT", path, {"properties": {"message": "m"}})[1]
+    assert set(comment) == {"id", "name", "etag", "type", "properties"}
+    assert comment["id"] == f"{incident.id}/Comments/{COMMENT}"
+    times = {"createdTimeUtc", "lastModifiedTimeUtc"}
+    assert set(comment["properties"]) == {"message", "author"} | times
+    author = {"objectId", "email", "name", "userPrincipalName"}
+    assert set(comment["properties"]["author"]) == author
+    document = caller.call("GET", f"/arm{incident.id}{API}")[1]
+    assert set(document) == {"id", "name", "etag", "type", "properties"}
+    assert document["properties"]["additionalData"]["commentsCount"] == 1
+    assert set(document["properties"]) >= times | {"title", "severity", "status", "labels", "owner"}
+
+
 def test_comments_are_limited_in_length_and_number(caller: Caller) -> None:
     incident = an_incident(caller)
     path = f"/arm{incident.id}/comments/{COMMENT}{API}"
