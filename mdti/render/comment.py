@@ -221,7 +221,8 @@ def _actor_tail(
 def _evidence_row(item: Evidence) -> str:
     shared = f", which names {item.naming} actors" if item.naming > 1 else ""
     claim = html_link(item.url, f"{wording.claim(item.kind)}{shared}")
-    text = f": {html(item.text)}" if item.text else ""
+    remark = wording.remark(item)
+    text = f": {html(remark)}" if remark else ""
     return f"<li><code>{html(wording.path(item), limit=1_500)}</code><br>{claim}{text}</li>"
 
 

@@ -148,7 +148,8 @@ def _actor(actor: Actor) -> str:
     name = html_link(profile_link(actor.profile_id), actor.name)
     aliases = html(", ".join(actor.aliases))
     weight = "escalates" if actor.escalate else "does not escalate"
-    rows = "".join(map(_evidence, wording.ranked(actor.evidence)[:MAX_ROWS]))
+    shown = wording.ranked(actor.evidence)[:MAX_ROWS]
+    rows = "".join(map(_evidence, wording.by_path(shown)))
     return (
         f'<article class="{style}"><h3>{name}</h3>'
         f'<span class="badge {actor.confidence}">{html(wording.sureness(actor))}</span>'
@@ -157,10 +158,15 @@ def _actor(actor: Actor) -> str:
     )
 
 
-def _evidence(item: Evidence) -> str:
+def _claim(item: Evidence) -> str:
     shared = f", which names {item.naming} actors" if item.naming > 1 else ""
     source = html_link(item.url, f"{wording.claim(item.kind)}{shared}")
-    text = f": {html(item.text)}" if item.text else ""
+    remark = wording.remark(item)
+    return f"{source}: {html(remark)}" if remark else source
+
+
+def _evidence(group: Sequence[Evidence]) -> str:
+    item = group[0]
     start = item.path[0].queried if item.path else item.host
     steps = "".join(
         f'<li><span class="host">{html(defang_host(step.answer))}</span>'
@@ -168,7 +174,7 @@ def _evidence(item: Evidence) -> str:
         for step in item.path
     )
     return (
-        f'<li>{source}{text}<ol class="path">'
+        f'<li><p>{"</p><p>".join(map(_claim, group))}</p><ol class="path">'
         f'<li><span class="host">{html(defang_host(start))}</span></li>{steps}</ol></li>'
     )
 

@@ -73,7 +73,8 @@ def _actor(actor: Actor) -> str:
 
 def _evidence(item: Evidence) -> tuple[str, ...]:
     source = markdown_link(item.url, wording.claim(item.kind))
-    text = f": {markdown(item.text)}" if item.text else ""
+    remark = wording.remark(item)
+    text = f": {markdown(remark)}" if remark else ""
     return (markdown(wording.path(item), limit=1_500), f"{source}{text}", f"{item.weight:.2f}")
 
 

@@ -16,13 +16,14 @@ from mdti.render.chart import Chart, Edge, Node, chart, edge_note, node_note
 from mdti.render.escape import defang_host, html
 
 # Pixels.
-_WIDTH: Final = 196
+_WIDTH: Final = 236
 _HEIGHT: Final = 44
-_COLUMN: Final = 236
+_COLUMN: Final = 284
 _ROW: Final = 56
 _MARGIN: Final = 14
 _HEAD: Final = 26
-_LABEL: Final = 24  # characters of 12 px monospace that fit into a node
+_LABEL: Final = 28  # characters of 12 px monospace that fit into a node beside its mark
+_LANE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ def lookup_svg(lookup: Lookup, *, name: str) -> str:
     last = max(node.hops for node in drawing.nodes) + (1 if drawing.actors else 0)
     rows = max(_rows(drawing).values())
     width = _MARGIN * 2 + last * _COLUMN + _WIDTH
-    height = _HEAD + _MARGIN * 2 + rows * _ROW - (_ROW - _HEIGHT)
+    floor = _HEAD + _MARGIN * 2 + rows * _ROW - (_ROW - _HEIGHT)
     actor_places = _actor_places(drawing, last, rows)
+    height = floor + _LANE * len(actor_places)
     parts = [
         f'<svg class="chain" role="img" aria-labelledby="{name}-title {name}-text"'
         f' viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
@@ -51,7 +53,7 @@ def lookup_svg(lookup: Lookup, *, name: str) -> str:
         f'<desc id="{name}-text">{html(_described(lookup), limit=4_000)}</desc>',
         *_column_heads(drawing, last),
         *(_edge(edge, places) for edge in sorted(drawing.edges, key=lambda edge: edge.on_path)),
-        *_claims(places, actor_places),
+        *_claims(places, actor_places, floor),
         *(_node(node, places[node.host], seed=node.host == lookup.seed) for node in drawing.nodes),
         *(_mark(places[host]) for host in sorted(_claimed(drawing)) if host in places),
         *_folded(drawing, rows),
@@ -142,6 +144,18 @@ def _curve(start: _Place, end: _Place) -> str:
     )
 
 
+def _detour(start: _Place, end: _Place, lane: float) -> str:
+    gap = _COLUMN - _WIDTH
+    left, right = start.x + _WIDTH, end.x
+    down, up = left + gap / 2, right - gap / 2
+    return (
+        f"M{left:g} {start.middle:g}"
+        f"C{down:g} {start.middle:g} {down:g} {lane:g} {left + gap:g} {lane:g}"
+        f"H{right - gap:g}"
+        f"C{up:g} {lane:g} {up:g} {end.middle:g} {right:g} {end.middle:g}"
+    )
+
+
 def _edge(edge: Edge, places: dict[Host, _Place]) -> str:
     curve = _curve(places[edge.near], places[edge.far])
     ends = f"{defang_host(edge.near)} and {defang_host(edge.far)}"
@@ -152,12 +166,17 @@ def _edge(edge: Edge, places: dict[Host, _Place]) -> str:
     )
 
 
-def _claims(places: dict[Host, _Place], actor_places: list[tuple[Actor, _Place]]) -> Iterator[str]:
-    for actor, place in actor_places:
+def _claims(
+    places: dict[Host, _Place], actor_places: list[tuple[Actor, _Place]], floor: float
+) -> Iterator[str]:
+    """Yield what ties hosts to actors; from a far column by the actor's lane below all hosts."""
+    for number, (actor, place) in enumerate(actor_places):
         strongest = {item.host: item for item in reversed(wording.ranked(actor.evidence))}
         for host, item in sorted(strongest.items()):
             if host in places:
-                curve = _curve(places[host], place)
+                near = place.x - places[host].x <= _COLUMN
+                lane = floor + number * _LANE
+                curve = _curve(places[host], place) if near else _detour(places[host], place, lane)
                 title = f"{defang_host(host)}, {actor.name}: {wording.claim(item.kind)}"
                 yield (
                     f"<g><title>{html(title)}</title>"

@@ -158,21 +158,27 @@ def _actor(page: _Page, actor: Actor) -> None:
     if actor.aliases:
         page.line(f"also {terminal(', '.join(actor.aliases))}", _DIM, indent=4)
     items = wording.ranked(actor.evidence)
-    for item in items[:MAX_EVIDENCE]:
-        _evidence(page, item)
+    for group in wording.by_path(items[:MAX_EVIDENCE]):
+        _evidence(page, group)
     if len(items) > MAX_EVIDENCE:
         page.line(f"{len(items) - MAX_EVIDENCE:,} more pieces of evidence not shown", indent=4)
 
 
-def _evidence(page: _Page, item: Evidence) -> None:
-    shared = f", which names {item.naming} actors" if item.naming > 1 else ""
-    text = f" ({terminal(item.text, limit=120)})" if item.text else ""
+def _evidence(page: _Page, group: Sequence[Evidence]) -> None:
+    item = group[0]
     start = item.path[0].queried if item.path else item.host
     page.line(defang_host(start), indent=4)
     for number, step in enumerate(item.path):
         note = f"{terminal(step.record_type)}, {wording.seen(step)}"
         page.line(f"└ {defang_host(step.answer)}  {note}", indent=5 + 2 * number)
-    page.line(f"{wording.claim(item.kind)}{shared}{text}", _DIM, indent=6 + 2 * item.hops)
+    for claim in map(_claim, group):
+        page.line(claim, _DIM, indent=6 + 2 * item.hops)
+
+
+def _claim(item: Evidence) -> str:
+    shared = f", which names {item.naming} actors" if item.naming > 1 else ""
+    remark = terminal(wording.remark(item), limit=120)
+    return f"{wording.claim(item.kind)}{shared}{f' ({remark})' if remark else ''}"
 
 
 def _stop(report: HostReport) -> str:

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from mdti.models import Actor, Evidence, EvidenceKind, Gap, HostReport, Lookup, Resolution, Role
+from mdti.models import (
+    Actor,
+    Evidence,
+    EvidenceKind,
+    Gap,
+    Host,
+    HostReport,
+    Lookup,
+    Resolution,
+    Role,
+)
 from mdti.pruning import STOP_ROLES
 from mdti.render.escape import defang_host
 
@@ -86,6 +96,19 @@ def ranked(evidence: Iterable[Evidence]) -> list[Evidence]:
     return sorted(evidence, key=_strength)
 
 
+def remark(evidence: Evidence) -> str:
+    """Return what the source says, but for an actor's name alone."""
+    return "" if evidence.text == evidence.actor.name else evidence.text
+
+
+def by_path(evidence: Iterable[Evidence]) -> list[list[Evidence]]:
+    """Return evidence in groups that share host and path, in the order of their first."""
+    groups: dict[tuple[Host, tuple[Resolution, ...]], list[Evidence]] = {}
+    for item in evidence:
+        groups.setdefault((item.host, item.path), []).append(item)
+    return list(groups.values())
+
+
 def path(evidence: Evidence) -> str:
     """Return the dated path: `a[.]example → 203[.]0[.]113[.]10 (A, 2026-01-01 to 2026-03-07)`."""
     if not evidence.path:
@@ -105,11 +128,10 @@ def linked(actor: Actor) -> str:
     if best is None:
         return f"linked through evidence that is not listed to {actor.name}"
     if not best.path:
-        seed, way = best.host, f"its own listing, {claim(best.kind)},"
-    else:
-        hops = plural(best.hops, "hop")
-        seed, way = best.path[0].queried, f"{defang_host(best.host)} ({hops} of passive DNS)"
-    return f"{defang_host(seed)} linked through {way} to {actor.name}"
+        return f"{defang_host(best.host)} linked directly ({claim(best.kind)}) to {actor.name}"
+    seed, way = defang_host(best.path[0].queried), defang_host(best.host)
+    hops = plural(best.hops, "hop")
+    return f"{seed} linked through {way} ({hops} of passive DNS) to {actor.name}"
 
 
 def sureness(actor: Actor) -> str:
@@ -123,8 +145,8 @@ def verdict(lookup: Lookup) -> str:
     if lookup.actors:
         named = sum(actor.escalate for actor in lookup.actors)
         found = plural(len(lookup.actors), "actor")
-        weight = f"{named} strong enough to escalate" if named else "none strong enough to escalate"
-        return f"{seed}: linked to {found}, {weight}."
+        count = "" if named == len(lookup.actors) == 1 else f"{named or 'none'} "
+        return f"{seed}: linked to {found}, {count}strong enough to escalate."
     if not lookup.complete:
         return f"{seed}: no actor found so far, but not everything could be looked at."
     return f"{seed}: no actor found. {checked((lookup,))}"

@@ -73,9 +73,9 @@ def test_the_first_sentence_says_what_happened_without_claiming_identity() -> No
     assert " is " not in first
 
 
-def test_a_listed_seed_is_linked_through_its_own_listing() -> None:
+def test_a_listed_seed_is_linked_directly() -> None:
     shown = text_of(comment(actors=[blizzard(evidence(hops=0))]))
-    assert "login-update[.]example linked through its own listing" in shown
+    assert "login-update[.]example linked directly (indicator in" in shown
     assert "login-update[.]example itself" in shown
 
 
