@@ -117,8 +117,8 @@ def _lookup(lookup: Lookup, number: int) -> str:
         _legend(),
         _rules(lookup),
         _list("Not followed", map(_stop, wording.not_followed((lookup,)))),
-        _table("hosts", ("Host", "Hops", "Role", "Neighbours", "Last seen", "Why"), _hosts(lookup)),
-        _table("resolutions", ("From", "To", "Type", "Seen"), map(_record, lookup.resolutions)),
+        _table("host", ("Host", "Hops", "Role", "Neighbours", "Last seen", "Why"), _hosts(lookup)),
+        _table("resolution", ("From", "To", "Type", "Seen"), map(_record, lookup.resolutions)),
         "</section>",
     ]
     return "\n".join(filter(None, parts))
@@ -228,7 +228,7 @@ def _table(noun: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
     more = f"<p>{len(lines) - MAX_ROWS:,} more not shown</p>" if len(lines) > MAX_ROWS else ""
     return (
-        f"<details><summary>All {len(lines):,} {noun}</summary>"
+        f"<details><summary>{wording.plural(len(lines), noun)}</summary>"
         f'<div class="scroll"><table><thead><tr>{columns}</tr></thead>'
         f"<tbody>{''.join(lines[:MAX_ROWS])}</tbody></table></div>{more}</details>"
     )

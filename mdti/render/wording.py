@@ -170,7 +170,7 @@ def role(report: HostReport) -> str:
 
 def degree(report: HostReport) -> str:
     """Return how many neighbours a host has: `12 domains`, `at least 101 domains`, or nothing."""
-    if report.degree is None:
+    if not report.degree:  # a name that is only an alias has no address of its own
         return ""
     noun = ("domain", "domains") if report.host.is_address else ("address", "addresses")
     count = plural(report.degree, *noun)
