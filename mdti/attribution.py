@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mdti.chain import Graph, Path, hop_factor
+from mdti.chain import Graph, Path, hop_factor, is_former
 from mdti.models import (
     Actor,
     ActorRef,
@@ -37,7 +37,6 @@ ESCALATE_MARGIN = 2.0
 HIGH_SCORE = 0.7
 DIRECT_WITHIN = timedelta(days=180)
 DIRECT_KINDS = frozenset({"intelProfile", "reputationRule"})
-FORMER_AFTER = timedelta(days=60)
 FORMER_FACTOR = 0.1
 """An address changes hands: who left it that long ago is named, and escalates nobody."""
 
@@ -167,15 +166,10 @@ def _evidence(graph: Graph, host: Host, paths: Sequence[Path], claim: Claim) -> 
 
 def _path_factor(graph: Graph, path: Path) -> float:
     """Return R: what the hosts of the path, the seed apart, leave of an attribution."""
-    factor = FORMER_FACTOR if _former(graph, path) else 1.0
+    factor = FORMER_FACTOR if is_former(path, graph.at) else 1.0
     for edge in path:
         factor *= graph.nodes[edge.answer].factor
     return factor
-
-
-def _former(graph: Graph, path: Path) -> bool:
-    """True when the path leaves an address for a name that had left it long before."""
-    return bool(path) and path[0].queried.is_address and graph.at - path[0].last > FORMER_AFTER
 
 
 def _weigh(

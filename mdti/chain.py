@@ -13,7 +13,7 @@ From its seeds the walk follows resolutions outward, host to host. What keeps it
 Sources of the rules: design section 7; the pruning methods compared in contracts/anchors.md A.4.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -35,6 +35,9 @@ Path = tuple[Resolution, ...]
 Fetch = Callable[[Sequence[Host]], Mapping[Host, Resolutions | Gap]]
 
 HALF_LIFE_DAYS = 180
+FORMER_AFTER = timedelta(days=60)
+"""A name that left an address this long before the question is a former tenant."""
+
 REQUESTS_PER_EXPANSION = 2  # both directions of passive DNS
 
 
@@ -102,12 +105,18 @@ def hop_factor(hops: int) -> float:
     return 1.0 if hops == 0 else 0.9 * 0.5 ** (hops - 1)
 
 
+def is_former(path: Path, at: datetime) -> bool:
+    """True when the path leaves an address for a name that had left it long before `at`."""
+    return bool(path) and path[0].queried.is_address and at - path[0].last > FORMER_AFTER
+
+
 @dataclass(frozen=True, slots=True)
 class _Arrival:
     """One way to reach a host: the path, and what its inner hosts leave of an attribution."""
 
     path: Path
     factor: float
+    former: bool = False
 
     @property
     def hops(self) -> int:
@@ -116,7 +125,7 @@ class _Arrival:
     def order(self) -> tuple[object, ...]:
         """Sort key: shorter, stronger and fresher first, then by name for one fixed order."""
         last = self.path[-1].last if self.path else datetime.max.replace(tzinfo=UTC)
-        return (self.hops, -self.factor, -last.timestamp(), self.path)
+        return (self.hops, self.former, -self.factor, -last.timestamp(), self.path)
 
 
 class _Walk:
@@ -140,22 +149,23 @@ class _Walk:
         while chosen := self._choose():
             spent = len(self.nodes) + REQUESTS_PER_EXPANSION * (len(self.asked) + len(chosen))
             if self.budget.expired():
-                self._stop("the time was over", len(self._pending()))
+                self._stop("the time was over", self._pending())
                 break
             if spent > self.budget.max_requests:
                 limit = f"the limit of {self.budget.max_requests} requests was reached"
-                self._stop(limit, len(self._pending()))
+                self._stop(limit, self._pending())
                 break
             self._merge(chosen, self.fetch(chosen))
         if self.unreached:
-            self._stop(
-                f"the limit of {self.rules.max_hosts} hosts was reached", len(self.unreached)
-            )
+            self._stop(f"the limit of {self.rules.max_hosts} hosts was reached", self.unreached)
         return self._graph()
 
-    def _stop(self, why: str, left: int) -> None:
-        hosts = "1 host was" if left == 1 else f"{left:,} hosts were"
+    def _stop(self, why: str, left: Collection[Host]) -> None:
+        """Record what was left, and why, for the whole and for each host that has a node."""
+        hosts = "1 host was" if len(left) == 1 else f"{len(left):,} hosts were"
         self.gaps.append(Gap("walk", f"{why}: {hosts} not followed"))
+        for host in self.nodes.keys() & left:
+            self.nodes[host] = replace(self.nodes[host], reason=why)
 
     def _pending(self) -> dict[Host, dict[Host, float]]:
         """Return, for each host that may still be followed, its priority for each seed."""
@@ -232,8 +242,10 @@ class _Walk:
                     continue
                 if not arrival.path and edge.last < since:
                     continue
-                onward.setdefault(edge.answer, []).append(_Arrival((*arrival.path, edge), factor))
-        for neighbour in sorted(onward, key=lambda n: (min(a.order() for a in onward[n])[:3], n)):
+                path = (*arrival.path, edge)
+                found = _Arrival(path, factor, is_former(path, self.at))
+                onward.setdefault(edge.answer, []).append(found)
+        for neighbour in sorted(onward, key=lambda n: (min(a.order() for a in onward[n])[:4], n)):
             self._arrive(seed, neighbour, onward[neighbour])
 
     def _overlap(self, one: Resolution, two: Resolution) -> bool:
@@ -275,7 +287,7 @@ class _Walk:
 
 def _beats(one: _Arrival, other: _Arrival, depth: int) -> bool:
     """True when whatever `other` can reach or prove, `one` can as well."""
-    if one.hops > other.hops or one.factor < other.factor:
+    if one.hops > other.hops or one.former > other.former or one.factor < other.factor:
         return False
     if not one.path or not other.path or other.hops >= depth:
         return True
@@ -289,9 +301,10 @@ def _unbeaten(arrivals: list[_Arrival], depth: int) -> list[_Arrival]:
     Sorted by their beginning, an interval can only lie inside one that came before it, so one pass
     is enough for each number of hops and strength.
     """
-    groups: dict[tuple[int, float], list[_Arrival]] = {}
+    groups: dict[tuple[int, bool, float], list[_Arrival]] = {}
     for arrival in sorted(arrivals, key=_Arrival.order):
-        groups.setdefault((arrival.hops, -arrival.factor), []).append(arrival)
+        strength = (arrival.hops, arrival.former, -arrival.factor)
+        groups.setdefault(strength, []).append(arrival)
     kept: list[_Arrival] = []
     for _, group in sorted(groups.items()):
         if group[0].hops >= depth or not group[0].path:

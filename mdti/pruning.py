@@ -87,8 +87,13 @@ def degree(host: Host, edges: Iterable[Resolution], *, at: datetime, rules: Walk
     since = lookback_start(at, rules)
     recent = (edge for edge in edges if edge.last >= since)
     if host.is_address:
-        return len({rules.registrable(edge.answer.value) for edge in recent})
+        return len({_domain(edge.answer, rules) for edge in recent})
     return len({edge.answer for edge in recent if edge.answer.is_address})
+
+
+def _domain(host: Host, rules: WalkRules) -> Host:
+    """Return the registrable domain of a name; an address stands for itself."""
+    return host if host.is_address else Host("name", rules.registrable(host.value))
 
 
 def degree_limit(host: Host, rules: WalkRules) -> int:
@@ -106,7 +111,7 @@ def folded(
     """
     if not host.is_address:
         return edges, {}
-    domains = {edge: Host("name", rules.registrable(edge.answer.value)) for edge in edges}
+    domains = {edge: _domain(edge.answer, rules) for edge in edges}
     below: dict[Host, set[Host]] = {}
     for edge, domain in domains.items():
         below.setdefault(domain, set()).add(edge.answer)
@@ -119,7 +124,8 @@ def folded(
 
 def lookback_start(at: datetime, rules: WalkRules) -> datetime:
     """Return the time before which an edge of the seed is too old to follow."""
-    return at - timedelta(days=rules.lookback_days) if rules.lookback_days else BEGINNING
+    lookback = timedelta(days=rules.lookback_days)
+    return at - lookback if rules.lookback_days and at - BEGINNING > lookback else BEGINNING
 
 
 def unread(host: Host, standing: Standing | None) -> Node:
