@@ -72,6 +72,7 @@ def read(name: str) -> str:
 
 
 def _add_lookup(lookup: argparse.ArgumentParser) -> None:
+    lookup.epilog = "IOCs that are not public hosts are left out, each with the reason on stderr."
     lookup.add_argument("iocs", nargs="*", metavar="IOC", help="defanged or not; - reads stdin")
     about = "read IOCs, one a line; # begins a comment, - is stdin"
     lookup.add_argument("--file", action="append", default=[], help=about)
@@ -119,5 +120,9 @@ def _add_colour(command: argparse.ArgumentParser) -> None:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"{text!a} is not a time such as 2026-03-07T13:00Z"
+        raise argparse.ArgumentTypeError(message) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

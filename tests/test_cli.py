@@ -151,7 +151,7 @@ def test_refused_iocs_are_named_with_the_reason_and_the_rest_is_looked_up(
         (["lookup", "--file", "absent.txt"], "absent.txt could not be read: No such file"),
         (["lookup", SEED, "--output", "absent/report.html"], "there is no folder absent"),
         (["lookup", SEED, "--output", "."], ". is a folder."),
-        (["lookup", SEED, "--at", "soon"], "invalid"),
+        (["lookup", SEED, "--at", "soon"], "'soon' is not a time such as"),
         (["lookup", SEED, "--format", "pdf"], "invalid choice"),
         (["incident", os.devnull], f"{os.devnull} is not JSON."),
         ([], "required"),
