@@ -1,5 +1,12 @@
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
 from tests.playbooks.arm import load, workflow_of
 from tests.playbooks.place import REQUIRED
+from tools import playbooks
 from tools.playbooks import FOLDER, SOURCE, made_files
 
 
@@ -27,3 +34,17 @@ def test_a_signed_address_does_not_open_the_second_template() -> None:
     assert claims["oid"] == "caller"
     assert claims["aud"] == "https://management.azure.com/"
     assert set(claims) == {"iss", "aud", "oid"}
+
+
+def test_a_stale_file_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(FOLDER / SOURCE, tmp_path)
+    monkeypatch.setattr(playbooks, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["playbooks", "--check"])
+    assert playbooks.main() == 1
+    assert "workflow.svg is not what azuredeploy.json makes of it" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["playbooks"])
+    assert playbooks.main() == 0
+    monkeypatch.setattr(sys, "argv", ["playbooks", "--check"])
+    assert playbooks.main() == 0
