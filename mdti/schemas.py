@@ -75,6 +75,7 @@ _IOC: Final = {
     "minLength": 1,
     "maxLength": MAX_TEXT,
     "description": "An IP address, a host name or a URL, also defanged.",
+    "examples": ["evil.example", "198.51.100.7", "hxxps://evil[.]example/gate?id=1"],
 }
 OPTIONS: Final[dict[str, Schema]] = {
     "depth": number("How many resolutions to follow outward.", 0, 3),
@@ -92,20 +93,22 @@ _LOOKUP_REQUEST: Final = {
     "oneOf": [{"required": ["ioc"]}, {"required": ["iocs"]}],
     "additionalProperties": False,
 }
+_INCIDENT: Final = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "minLength": 1, "maxLength": 1_024},
+        "properties": {"type": "object"},
+    },
+    "required": ["id", "properties"],
+}
 _INCIDENT_REQUEST: Final = {
     "type": "object",
-    "description": "The body of Microsoft Sentinel's incident trigger; property names in any case.",
-    "properties": {
-        "object": {
-            "type": "object",
-            "properties": {
-                "id": {"type": "string", "minLength": 1, "maxLength": 1_024},
-                "properties": {"type": "object"},
-            },
-            "required": ["id", "properties"],
-        }
-    },
-    "required": ["object"],
+    "description": "The body of Microsoft Sentinel's incident trigger, or its `object` alone; "
+    "property names may have any case.",
+    "anyOf": [
+        {"properties": {"object": _INCIDENT}, "required": ["object"]},
+        _INCIDENT,
+    ],
 }
 
 SCHEMAS: Final[dict[str, Schema]] = {
