@@ -33,6 +33,9 @@ RELOAD_SECONDS = 300.0
 RETRY_SECONDS = 60.0
 """How long look-ups leave Graph alone after a copy could not be made."""
 
+_SHARE = 0.5
+"""Most of a look-up's time that may go into making a copy."""
+
 _KEPT_COPIES = 2
 _FORMAT = 1
 
@@ -171,30 +174,40 @@ class ActorIndexes:
         self._checked = self._failed = float("-inf")
 
     def current(self, *, deadline: Deadline, meter: Meter | None = None) -> ActorIndex:
-        """Return the current copy; one that is missing or too old is made anew, if time allows.
+        """Return the current copy; one that is missing, partial or too old is made anew.
 
-        Never raises: what is wrong with the copy is said by its `gap`, or by its being `EMPTY`.
+        That takes at most half of the time, which belongs to the look-up. Never raises: what is
+        wrong with the copy is said by its `gap`, or by its being `EMPTY`.
         """
-        with self._lock:
-            index = self._loaded()
-            if index is not None and self._now() - index.built <= MAX_AGE:
-                return index
-            if deadline.expired or self._clock() - self._failed < RETRY_SECONDS:
-                return index or EMPTY
-            try:
-                return self._refresh(deadline, meter)
-            except MdtiError:
-                self._failed = self._clock()
-                return index or EMPTY
+        limit = Deadline.after(deadline.remaining() * _SHARE, clock=self._clock)
+        if not self._lock.acquire(timeout=limit.remaining()):
+            return self._current or EMPTY
+        try:
+            return self._sound(limit, meter)
+        finally:
+            self._lock.release()
 
     def refresh(self, *, deadline: Deadline) -> ActorIndex:
         """Read all profiles from Graph and make their copy the current one.
 
         Raises what Graph or the store raises; `LeaseLost` when somebody else is at it. A partial
-        copy never replaces a complete one that is still young enough.
+        copy never replaces one that misses no more and is still young enough.
         """
         with self._lock:
             return self._refresh(deadline, None)
+
+    def _sound(self, deadline: Deadline, meter: Meter | None) -> ActorIndex:
+        """Return the copy that is there if nothing is wrong with it, else the best to be had."""
+        index = self._loaded() or EMPTY
+        if index.gap(self._now()) is None or deadline.expired:
+            return index
+        if self._clock() - self._failed < RETRY_SECONDS:
+            return index
+        with contextlib.suppress(MdtiError):
+            index = self._refresh(deadline, meter)
+        if index.gap(self._now()) is not None:
+            self._failed = self._clock()
+        return index
 
     def _loaded(self) -> ActorIndex | None:
         if self._current is not None and self._clock() - self._checked < RELOAD_SECONDS:
@@ -215,7 +228,7 @@ class ActorIndexes:
         with self._store.lease(self._folder) as lease:
             previous = self._store.read(self._pointer)
             index = self._read(deadline, meter)
-            if index.failed and self._trusted(previous is not None):
+            if index.failed and previous is not None and not self._missing_less(index):
                 raise StoreError("The intel profiles could only be read in part; the copy stays.")
             self._store.write(self._copy_key(index.version), index.to_bytes(), lease=lease)
             pointer = json.dumps({"version": index.version}).encode()
@@ -227,10 +240,12 @@ class ActorIndexes:
             self._sweep()
         return index
 
-    def _trusted(self, stored: bool) -> bool:
-        """True when the copy that is there is complete and young."""
-        index = self._loaded() if stored else None
-        return index is not None and index.gap(self._now()) is None
+    def _missing_less(self, index: ActorIndex) -> bool:
+        """True when the copy that is there misses more than `index`, or is too old."""
+        current = self._loaded()
+        if current is None or self._now() - current.built > MAX_AGE:
+            return True
+        return len(index.failed) < len(current.failed)
 
     def _read(self, deadline: Deadline, meter: Meter | None) -> ActorIndex:
         profiles = self._client.intel_profiles(deadline=deadline, meter=meter)

@@ -27,16 +27,33 @@ SEED = "telemetry-cache.example"
 
 
 @dataclass
+class Hold:
+    """A request that is kept waiting: `reached` once it has come, until `released` is set."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
 class Clock:
-    """Seconds that pass only while somebody sleeps, and then at once."""
+    """Seconds that pass only while somebody sleeps, and then at once.
+
+    Whoever sleeps for a time that is in `holds` waits for its release instead.
+    """
 
     seconds: float = 0.0
+    holds: dict[float, Hold] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self) -> float:
         return self.seconds
 
     def sleep(self, seconds: float) -> None:
+        hold = self.holds.get(seconds)
+        if hold is not None:
+            hold.reached.set()
+            assert hold.released.wait(30)
+            return
         with self._lock:
             self.seconds += seconds
 
@@ -72,6 +89,19 @@ class Tenant:
 
     def faults(self, *faults: Fault) -> None:
         self.sandbox.faults.set(faults)
+
+    @contextmanager
+    def holding(self, route: str) -> Iterator[Hold]:
+        """Keep requests to `route` waiting until the hold is released or left."""
+        hold = Hold()
+        seconds = 1_000_000.0 + len(self.clock.holds)
+        self.clock.holds[seconds] = hold
+        self.faults(Fault(kind="latency", route=route, seconds=seconds))
+        try:
+            yield hold
+        finally:
+            hold.released.set()
+            self.faults()
 
     def asked(self, vendor: str = "graph") -> tuple[Seen, ...]:
         return tuple(seen for seen in self.sandbox.requests if seen.vendor == vendor)
