@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.playbooks.engine import Engine, availability
+from tests.playbooks.scene import Scene
+from tests.playbooks.snippets import Stubs
+from tests.playbooks.stub import Answer, Stub
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +21,25 @@ def engine() -> Iterator[Engine]:
         pytest.skip(reason)
     with Engine() as running:
         yield running
+
+
+@pytest.fixture
+def scene(engine: Engine) -> Iterator[Scene]:
+    one = Scene(engine)
+    with one.place.sandbox:
+        yield one
+    one.stub.close()
+
+
+@pytest.fixture
+def stub() -> Iterator[Stubs]:
+    """Start servers that answer from a script."""
+    started: list[Stub] = []
+
+    def start(script: dict[str, list[Answer]]) -> Stub:
+        started.append(Stub(script))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
