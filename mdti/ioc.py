@@ -92,7 +92,9 @@ class HostParser:
             embedded = _embedded_ipv4(address)
             if embedded is not None:
                 return self._public_address(embedded)
-            if address.sixtofour is not None and _refusal(address.sixtofour) is not None:
+            if address.sixtofour is not None:  # RFC 3056; Pythons disagree whether it is global
+                if _refusal(address.sixtofour) is None:
+                    return Host("ipv6", shown)
                 raise InputError(f"{shown} stands for {address.sixtofour}, which is not public.")
         if any(
             address in network
@@ -137,12 +139,14 @@ def _host_part(text: str) -> str:
     """Return the host of a URL, or of `host:port`, or the text itself when it is neither."""
     if _SCHEME.match(text):
         try:
-            host = urlsplit(text).hostname
+            parts = urlsplit(text)
         except ValueError as error:
             raise InputError("The URL cannot be read.") from error
-        if not host:
+        if "\\" in parts.netloc:  # ends the host for a browser, and not for RFC 3986
+            raise InputError("The URL names two hosts, depending on who reads it.")
+        if not parts.hostname:
             raise InputError("The URL has no host.")
-        return host
+        return parts.hostname
     if text.startswith("[") and "]" in text:
         host, _, rest = text[1:].partition("]")
         if rest and not re.fullmatch(r":\d{1,5}", rest):
@@ -193,7 +197,7 @@ def _refusal(address: IPv4Address | IPv6Address) -> str | None:
         return "a multicast address"
     if address.version == 4 and address in _SHARED_ADDRESS_SPACE:
         return "behind carrier-grade NAT"
-    if address.is_private:
+    if address.is_private or (isinstance(address, IPv6Address) and address.is_site_local):
         return "a private address"
     if address.is_reserved or not address.is_global:
         return "a reserved address"
