@@ -1,4 +1,4 @@
-"""One engine for all tests of the playbooks."""
+"""Fixtures of the playbook tests: one engine for all of them, and stages to play on."""
 
 import os
 from collections.abc import Iterator
@@ -25,6 +25,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def scene(engine: Engine) -> Iterator[Scene]:
+    """An incident, and a function app whose answers the test writes."""
     one = Scene(engine)
     with one.place.sandbox:
         yield one

@@ -17,6 +17,7 @@ from tests.playbooks.definitions import (
 )
 from tests.playbooks.engine import Engine
 from tests.playbooks.function import fresh_function_app
+from tests.playbooks.scene import brief
 
 _TO_THE_APP = "@{parameters('FunctionBaseUrl')}"
 INCIDENT = [path for path in TEMPLATES if path.parent == LOGICAPPS / "incident-actor-brief"]
@@ -88,6 +89,14 @@ def test_every_field_that_is_read_is_a_field_of_the_brief(
             read.add(_field(schemas, prompt, call.path))
     assert read >= {"raise", "severity", "status", "tags", "comment.id", "comment.html"}
     assert read >= {"complete", "actors", "mode", "copilotPrompts", "commentId", "fallbackHtml"}
+
+
+def test_the_scripted_briefs_have_the_fields_of_real_ones(contract: dict[str, Any]) -> None:
+    schemas = contract["components"]["schemas"]
+    written = brief("Paper Drizzle")
+    assert set(written) <= set(schemas["Brief"]["properties"])
+    asked = _of(schemas, schemas["Brief"]["properties"]["copilotPrompts"]["items"])
+    assert set(written["copilotPrompts"][0]) == set(asked["properties"])
 
 
 def test_an_error_has_the_message_that_is_read(contract: dict[str, Any]) -> None:
