@@ -51,6 +51,7 @@ _DIALECTS: tuple[tuple[str, ...], ...] = (
 )
 _FORWARD, _REVERSE = "passiveDns", "passiveDnsReverse"
 _UNKNOWN = Reputation(0, "unknown", ())
+_NEVER_SEEN = Resolutions((), "all")
 
 _Question = tuple[Host, str]
 
@@ -102,26 +103,29 @@ class MdtiClient:
         it. An address is asked for its names, and in the other direction only when that has none,
         since which of the two holds them is not documented. `enough` sees what one direction gave
         after each page; when it says yes, no further page is read and the host is a hub. A page
-        that fails makes the host an error, because its degree is then unknown.
+        that fails makes the host an error, because its degree is then unknown. When Graph knows
+        none of the hosts, one more request tells whether it is there at all.
         """
         asked = [(host, _FORWARD) for host in hosts]
         asked += [(host, _REVERSE) for host in hosts if not host.is_address]
         parts = self._read(asked, enough, deadline, meter)
-        empty = [
-            host
-            for host in hosts
-            if host.is_address
-            and isinstance(part := parts[host, _FORWARD], Resolutions)
-            and not part.records
-        ]
+        empty = [host for host in hosts if host.is_address and _is_empty(parts[host, _FORWARD])]
         if empty:
             again = [(host, _REVERSE) for host in empty]
             parts |= self._read(again, enough, deadline, meter)
-        return {
+        found = {
             host: _joined(
                 [parts[host, way] for way in (_FORWARD, _REVERSE) if (host, way) in parts]
             )
             for host in hosts
+        }
+        if found and all(isinstance(answer, Missing) for answer in found.values()):
+            gone = self.absence(deadline=deadline, meter=meter)
+            if gone is not None:
+                return dict.fromkeys(hosts, gone)
+        return {
+            host: _NEVER_SEEN if isinstance(answer, Missing) else answer
+            for host, answer in found.items()
         }
 
     def _read(
@@ -171,8 +175,6 @@ class MdtiClient:
         return {question: _joined(found) for question, found in parts.items()}
 
     def _resolutions(self, host: Host, answer: Collection | MdtiError) -> Resolutions | MdtiError:
-        if isinstance(answer, Missing):
-            return Resolutions((), "all")
         if isinstance(answer, MdtiError):
             return answer
         ends: dict[str, PagingEnd] = {"hub": "hub", "oversize": "oversize"}
@@ -243,11 +245,18 @@ class MdtiClient:
 
 
 def _joined(parts: Sequence[Resolutions | MdtiError]) -> Resolutions | MdtiError:
-    """Return the parts of one host's passive DNS as one; a part that failed fails the whole."""
+    """Return the parts of one host's passive DNS as one; a part that failed fails the whole.
+
+    A part that Graph does not know adds nothing, and if it knows none, the whole is `Missing`.
+    """
+    if parts and all(isinstance(part, Missing) for part in parts):
+        return parts[0]
     records: set[Resolution] = set()
     ends: list[PagingEnd] = []
     dropped = swapped = 0
     for part in parts:
+        if isinstance(part, Missing):
+            continue
         if isinstance(part, MdtiError):
             return part
         records.update(part.records)
@@ -256,6 +265,10 @@ def _joined(parts: Sequence[Resolutions | MdtiError]) -> Resolutions | MdtiError
         swapped += part.swapped
     order: tuple[PagingEnd, ...] = ("all", "hub", "oversize")
     return Resolutions(tuple(sorted(records)), max(ends, key=order.index), dropped, swapped)
+
+
+def _is_empty(answer: Resolutions | MdtiError) -> bool:
+    return isinstance(answer, Missing) or (isinstance(answer, Resolutions) and not answer.records)
 
 
 def _parsed(parse: Callable[[object], T], answer: Response | MdtiError) -> T | MdtiError:

@@ -249,9 +249,8 @@ class ActorIndexes:
 
     def _read(self, deadline: Deadline, meter: Meter | None) -> ActorIndex:
         profiles = self._client.intel_profiles(deadline=deadline, meter=meter)
-        answers = self._client.profile_indicators(
-            [profile.id for profile in profiles], deadline=deadline, meter=meter
-        )
+        ids = list(dict.fromkeys(profile.id for profile in profiles))
+        answers = self._client.profile_indicators(ids, deadline=deadline, meter=meter)
         indicators = {k: v for k, v in answers.items() if not isinstance(v, MdtiError)}
         failed = [key for key, answer in answers.items() if isinstance(answer, MdtiError)]
         return ActorIndex.of(profiles, indicators, built=self._now(), failed=failed)

@@ -64,11 +64,11 @@ def test_a_copy_that_cannot_be_read_is_an_error_of_the_store(body: bytes) -> Non
 
 
 def test_missing_old_and_partial_copies_are_gaps() -> None:
-    def reason(index: ActorIndex, age: timedelta) -> str | None:
+    def reason(index: ActorIndex, age: timedelta) -> str:
         gap = index.gap(BUILT + age)
-        return gap and gap.reason
+        return gap.reason if gap else ""
 
-    assert reason(index_of(), MAX_AGE) is None
+    assert reason(index_of(), MAX_AGE) == ""
     assert reason(index_of(), MAX_AGE + timedelta(hours=25)) == (
         "the intel profiles were last read 3 days ago"
     )
@@ -83,6 +83,12 @@ def test_the_first_look_up_makes_the_copy_and_another_process_reads_it(tenant: T
     assert profiles_asked(tenant) == 6
     other = tenant.app()
     assert escalated(tenant.look_up_one(other, "vault-key.example")) == ["Velvet Squall"]
+    assert profiles_asked(tenant) == 6
+
+
+def test_profiles_that_are_listed_twice_are_read_once(tenant: Tenant) -> None:
+    tenant.faults(Fault(kind="duplicates"))
+    tenant.app().refresh_index()
     assert profiles_asked(tenant) == 6
 
 

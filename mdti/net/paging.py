@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from mdti.errors import BadAnswer, MdtiError
+from mdti.errors import BadAnswer, MdtiError, Missing
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response, origin_of
 from mdti.net.meter import Meter
@@ -73,7 +73,10 @@ def read_all(
             number = numbers[index]
             reading = open_[number]
             result: Collection | MdtiError | None
-            if isinstance(outcome, MdtiError):
+            if isinstance(outcome, Missing) and reading.seen:
+                # Taken for an unknown object, it would make what was read before look like all.
+                result = BadAnswer(f"{outcome.api} lost a page of a collection.", api=outcome.api)
+            elif isinstance(outcome, MdtiError):
                 result = outcome
             else:
                 stop = partial(enough, number) if enough is not None else None
