@@ -20,8 +20,10 @@ PURE_TESTS := $(PURE:%=tests/test_%.py) tests/net/test_gate.py tests/render
 
 .PHONY: demo test test-pure test-3.13 lint bench clean
 
-demo: $(VENV)/runtime
+demo: $(VENV)/engine
 	@$(BIN)/python -m mdti demo
+	@echo
+	@$(BIN)/python -m tests.playbooks.demo
 
 test: $(VENV)/dev $(AZURITE) test-pure $(if $(PYTHON313),test-3.13)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -55,10 +57,15 @@ $(VENV)/runtime: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
+# Microsoft's Logic Apps engine plays the playbook; where it cannot be had, the demo goes without.
+$(VENV)/engine: $(VENV)/runtime
+	@-$(BIN)/python -m pip install --quiet --group engine
+	@touch $@
+
 $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV), with what the tests need ..."
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
-	@touch $@ $(VENV)/runtime
+	@touch $@ $(VENV)/runtime $(VENV)/engine
 
 .venv-3.13/dev: pyproject.toml
 	@echo "Installing into .venv-3.13 ..."
