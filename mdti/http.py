@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import azure.functions as func
@@ -109,7 +108,7 @@ def error_answer(error: MdtiError) -> func.HttpResponse:
 
 def health() -> func.HttpResponse:
     """Return that the process lives, and nothing else."""
-    return answer(b'{"status":"ok"}', status=HTTPStatus.OK)
+    return answer(b'{"status":"ok"}')
 
 
 def _page_policy() -> str:

@@ -65,7 +65,7 @@ class Routes:
         if form == "json":
             return json_answer(lookup_answer(asked, lookups))
         text = render(form, lookups, now=datetime.now(UTC))
-        return answer(text.encode(), content_type=CONTENT_TYPES[form])
+        return answer(text.encode(errors="replace"), content_type=CONTENT_TYPES[form])
 
     def post_incidents(self, request: func.HttpRequest, queue: func.Out[str]) -> func.HttpResponse:
         """Return the brief for the incident in the body, at once or later."""

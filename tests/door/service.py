@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -73,16 +73,24 @@ class Service:
 
 
 @contextmanager
-def running(state: Path, **settings: str) -> Iterator[Service]:
-    """Serve a fresh function app over a fresh sandbox; `settings` win over the sandbox's."""
+def running(
+    state: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    sleep: Callable[[float], object] | None = None,
+) -> Iterator[Service]:
+    """Serve a fresh function app over a fresh sandbox; `settings` win over the sandbox's.
+
+    `sleep` is how the sandbox waits when a fault says so.
+    """
     with ExitStack() as stack:
-        sandbox = stack.enter_context(Sandbox())
+        sandbox = stack.enter_context(Sandbox(sleep=sleep))
         before = dict(os.environ)
         stack.callback(_restore, before)
         for name in [name for name in before if name.startswith(_OURS)]:
             del os.environ[name]
         os.environ.update(sandbox.environment())
-        os.environ.update({"MDTI_STATE_DIR": str(state), **settings})
+        os.environ.update({"MDTI_STATE_DIR": str(state), **(settings or {})})
         module = load()
         stack.callback(module.door.close)
         server = stack.enter_context(serve(module.app.get_functions(), port=0))

@@ -28,7 +28,7 @@ def guarded(tmp_path: Path) -> Iterator[Service]:
         "WEBSITE_AUTH_ENABLED": "True",
         "MDTI_ALLOWED_CALLERS": f"{PLAYBOOK}, {ANALYST.upper()}",
     }
-    with running(tmp_path, **settings) as service:
+    with running(tmp_path, settings) as service:
         yield service
 
 
@@ -64,14 +64,14 @@ def test_health_is_open(guarded: Service) -> None:
 @pytest.mark.parametrize("listed", ["", " ", ","])
 def test_an_empty_list_refuses_everybody(tmp_path: Path, listed: str) -> None:
     settings = {"WEBSITE_AUTH_ENABLED": "true", "MDTI_ALLOWED_CALLERS": listed}
-    with running(tmp_path, **settings) as service:
+    with running(tmp_path, settings) as service:
         assert call(service, "GET", "/api/v1/actors", PLAYBOOK)[0] == 403
         assert call(service, "GET", "/api/v1/actors", "")[0] == 401
 
 
 def test_a_list_that_cannot_be_read_admits_nobody(tmp_path: Path) -> None:
     settings = {"WEBSITE_AUTH_ENABLED": "true", "MDTI_ALLOWED_CALLERS": f"{PLAYBOOK}, everybody"}
-    with running(tmp_path, **settings) as service:
+    with running(tmp_path, settings) as service:
         assert call(service, "GET", "/api/v1/actors", PLAYBOOK)[0] == 503
         assert call(service, "GET", "/api/v1/actors", "everybody")[0] == 503
 

@@ -24,7 +24,7 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("state"), LEGACY_ROUTE="true") as service:
+    with running(tmp_path_factory.mktemp("state"), {"LEGACY_ROUTE": "true"}) as service:
         yield service
 
 
