@@ -141,7 +141,7 @@ class MdtiClient:
         for number in range(self._dialect, len(_DIALECTS)):
             answers = self._read_in(_DIALECTS[number], wanted, enough, deadline, meter)
             found |= answers
-            wanted = [q for q, a in answers.items() if isinstance(a, ApiError) and a.status == 400]
+            wanted = [question for question, answer in answers.items() if _is_refused(answer)]
             if not wanted:
                 break
             self._dialect = min(number + 1, len(_DIALECTS) - 1)
@@ -185,11 +185,8 @@ class MdtiClient:
         self, *, deadline: Deadline, meter: Meter | None = None
     ) -> tuple[IntelProfile, ...]:
         """Return all intel profiles, actors and tools; raise what Graph raises."""
-        (answer,) = self._api.read_all(
-            [f"{path_of('intelProfiles')}?$top=100"],
-            max_records=MAX_PROFILES,
-            deadline=deadline,
-            meter=meter,
+        (answer,) = self._read_lists(
+            [path_of("intelProfiles")], MAX_PROFILES, deadline=deadline, meter=meter
         )
         if isinstance(answer, Missing):
             raise no_api(answer)
@@ -201,16 +198,26 @@ class MdtiClient:
         self, profile_ids: Sequence[str], *, deadline: Deadline, meter: Meter | None = None
     ) -> Mapping[str, tuple[Indicator, ...] | MdtiError]:
         """Return the indicators of each intel profile; a list cut off by its size is an error."""
-        answers = self._api.read_all(
-            [f"{path_of('intelProfiles', i, 'indicators')}?$top=1000" for i in profile_ids],
-            max_records=MAX_INDICATORS,
-            deadline=deadline,
-            meter=meter,
-        )
+        paths = [path_of("intelProfiles", i, "indicators") for i in profile_ids]
+        answers = self._read_lists(paths, MAX_INDICATORS, deadline=deadline, meter=meter)
         return {
             profile_id: self._indicators(answer)
             for profile_id, answer in zip(profile_ids, answers, strict=True)
         }
+
+    def _read_lists(
+        self, paths: Sequence[str], most: int, *, deadline: Deadline, meter: Meter | None
+    ) -> list[Collection | MdtiError]:
+        """Read lists in pages of 1,000, and those that refuse that in pages of their own size."""
+        asked = [f"{path}?$top=1000" for path in paths]
+        found = self._api.read_all(asked, max_records=most, deadline=deadline, meter=meter)
+        refused = [number for number, answer in enumerate(found) if _is_refused(answer)]
+        if refused:
+            plain = [paths[number] for number in refused]
+            again = self._api.read_all(plain, max_records=most, deadline=deadline, meter=meter)
+            for number, answer in zip(refused, again, strict=True):
+                found[number] = answer
+        return found
 
     def _indicators(self, answer: Collection | MdtiError) -> tuple[Indicator, ...] | MdtiError:
         if isinstance(answer, MdtiError):
@@ -265,6 +272,11 @@ def _joined(parts: Sequence[Resolutions | MdtiError]) -> Resolutions | MdtiError
         swapped += part.swapped
     order: tuple[PagingEnd, ...] = ("all", "hub", "oversize")
     return Resolutions(tuple(sorted(records)), max(ends, key=order.index), dropped, swapped)
+
+
+def _is_refused(answer: object) -> bool:
+    """True when Graph does not take the question as it was put."""
+    return isinstance(answer, ApiError) and answer.status == 400
 
 
 def _is_empty(answer: Resolutions | MdtiError) -> bool:

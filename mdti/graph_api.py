@@ -15,6 +15,7 @@ from mdti.errors import (
     MdtiError,
     ServerFault,
     SettingError,
+    Unauthorized,
 )
 from mdti.net.deadline import Deadline
 from mdti.net.meter import Meter
@@ -132,6 +133,13 @@ def _refined(error: MdtiError) -> MdtiError:
     """Return the error by what it means for threat intelligence."""
     if isinstance(error, Forbidden):
         return no_consent(error, PERMISSION)
+    if isinstance(error, Unauthorized):
+        return Unauthorized(
+            "Graph refuses the app's token, also a fresh one.",
+            hint="Check that the app's identity belongs to the tenant and the cloud of "
+            "GRAPH_ENDPOINT, and that it was not disabled.",
+            **_facts(error),
+        )
     if isinstance(error, ApiGone):
         return no_api(error)
     if isinstance(error, ServerFault) and error.reason == "generalException":

@@ -63,6 +63,7 @@ class Tenant:
 
     def __init__(self, sandbox: Sandbox, clock: Clock, folder: Path, stack: ExitStack) -> None:
         self.sandbox, self.clock, self.folder, self._stack = sandbox, clock, folder, stack
+        self._stores = 0
 
     def now(self) -> datetime:
         return self.sandbox.world.now + timedelta(seconds=self.clock.seconds)
@@ -84,8 +85,8 @@ class Tenant:
 
     def fresh(self, **settings: str) -> App:
         """Return an app with an empty store."""
-        count = len(list(self.folder.iterdir()))
-        return self.app(state=f"state{count}", **settings)
+        self._stores += 1
+        return self.app(state=f"state{self._stores}", **settings)
 
     def faults(self, *faults: Fault) -> None:
         self.sandbox.faults.set(faults)
