@@ -7,6 +7,7 @@ nothing. The rules are those of design sections 2, 7 and 9.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 from uuid import UUID, uuid5
 
 from mdti.attribution import ambiguous
@@ -66,6 +67,7 @@ def write_brief(findings: Findings, *, settings: BriefSettings) -> Brief:
     says what would have been done.
     """
     incident = findings.incident
+    mode: Literal["act", "observe"] = "observe" if incident.observe else settings.mode
     actors = merged_actors(findings.lookups, findings.hash_matches, findings.profiles)
     raised = any(a.escalate for a in actors) or any(ambiguous(x.actors) for x in findings.lookups)
     wanted = Brief(
@@ -82,9 +84,9 @@ def write_brief(findings: Findings, *, settings: BriefSettings) -> Brief:
         hash_matches=findings.hash_matches,
         lookups=findings.lookups,
         gaps=_all_gaps(findings),
-        mode=settings.mode,
+        mode=mode,
     )
-    acts = settings.mode == "act" and incident.status != "Closed"
+    acts = mode == "act" and incident.status != "Closed"
     if acts:
         wanted = replace(wanted, copilot_prompts=_prompts(wanted, findings, settings))
     comment = _comment(wanted, findings)

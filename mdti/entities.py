@@ -1,8 +1,9 @@
 """From a Sentinel incident, as its trigger sends it, to what can be looked up.
 
 Accepts the trigger body with its `object` envelope, the incident without it, and an answer of
-`POST {incident}/entities` merged into either. Property names are matched whatever their case, since
-raw alerts spell them in Pascal case. Shapes: contracts/sentinel-and-defender.md 4.1.
+`POST {incident}/entities` merged into either. A `mode` beside them may ask to observe only.
+Property names are matched whatever their case, since raw alerts spell them in Pascal case. Shapes:
+contracts/sentinel-and-defender.md 4.1.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,6 +85,7 @@ def parse_incident(
         left_out=tuple(found.left_out),
         workspace_id=_text(_get(body, "workspaceId")).lower(),
         url=_text(_get(properties, "incidentUrl")) or None,
+        observe=_observe(_get(body, "mode")),
     )
 
 
@@ -192,6 +194,15 @@ def _one_of(value: object, choices: Sequence[T]) -> T:
     """Return the choice that `value` names; the first and weakest when it names none."""
     folded = _text(value).lower()
     return next((choice for choice in choices if choice.lower() == folded), choices[0])
+
+
+def _observe(mode: object) -> bool:
+    """Return whether the caller wants nothing changed; a caller cannot ask for more than that."""
+    if mode is None or mode == "act":
+        return False
+    if mode == "observe":
+        return True
+    raise InputError("`mode` must be act or observe.")
 
 
 def _time(value: object) -> datetime | None:

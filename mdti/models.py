@@ -270,7 +270,8 @@ class Incident:
     """What the look-up needs of a Sentinel incident.
 
     `id` is the ARM resource id. `at` is the time the incident speaks of: its last activity, else
-    its creation, else None. `hosts` keeps the order of the entities, without repeats.
+    its creation, else None. `hosts` keeps the order of the entities, without repeats. `observe`
+    asks that nothing be changed, whatever the settings say.
     """
 
     id: str
@@ -285,6 +286,7 @@ class Incident:
     left_out: tuple[LeftOut, ...]
     workspace_id: str = ""
     url: str | None = None
+    observe: bool = False
 
 
 @dataclass(frozen=True, slots=True)

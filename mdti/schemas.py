@@ -104,7 +104,8 @@ _INCIDENT: Final = {
 _INCIDENT_REQUEST: Final = {
     "type": "object",
     "description": "The body of Microsoft Sentinel's incident trigger, or its `object` alone; "
-    "property names may have any case.",
+    "property names may have any case. With `mode` observe the brief changes nothing.",
+    "properties": {"mode": one_of("act", "observe")},
     "anyOf": [
         {"properties": {"object": _INCIDENT}, "required": ["object"]},
         _INCIDENT,

@@ -14,7 +14,7 @@ GUARDED = [
     ("GET", "/api/v1/lookups?ioc=" + SEED),
     ("POST", "/api/v1/lookups"),
     ("POST", "/api/v1/incidents"),
-    ("GET", f"/api/v1/jobs/{uuid4()}"),
+    ("GET", "/api/v1/jobs/0b3f4c1e-6f55-4d7e-9a54-3f1d7f0f2a11"),
     ("GET", "/api/v1/actors"),
     ("GET", "/api/v1/actors/x"),
     ("GET", "/api/v1/status"),

@@ -88,7 +88,7 @@ def test_every_field_that_is_read_is_a_field_of_the_brief(
         if call.name == "items" and call.arguments == ("For_each_prompt",):
             read.add(_field(schemas, prompt, call.path))
     assert read >= {"raise", "severity", "status", "tags", "comment.id", "comment.html"}
-    assert read >= {"complete", "actors", "mode", "copilotPrompts", "commentId", "fallbackHtml"}
+    assert read >= {"complete", "actors", "copilotPrompts", "commentId", "fallbackHtml"}
 
 
 def test_the_scripted_briefs_have_the_fields_of_real_ones(contract: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def test_the_function_gets_the_trigger_body_from_the_playbooks_identity(scene: S
     scene.answers((200, {}, brief()))
     run = scene.play()
     _, headers, body = scene.stub.received[0]
-    assert body == scene.place.incidents.trigger_body(scene.incident)
+    assert body == scene.place.incidents.trigger_body(scene.incident) | {"mode": "act"}
     assert headers["Prefer"] == "respond-async"
     assert headers["Idempotency-Key"] == "08584000000000000000000000001CU00"
     assert scene.place.asked_for == [AUDIENCE]
@@ -85,7 +85,7 @@ def test_entities_that_come_late_are_looked_up(scene: Scene) -> None:
     scene.answers((200, {}, brief("Paper Drizzle")))
     complete = scene.place.incidents.trigger_body(scene.incident)
     assert scene.play(entities=False).status == "Succeeded"
-    assert scene.stub.received[0][2] == complete
+    assert scene.stub.received[0][2] == complete | {"mode": "act"}
     assert scene.state[0] == "High"
 
 
@@ -160,9 +160,8 @@ def test_observing_changes_nothing_but_a_comment(scene: Scene, says: str) -> Non
     run = scene.play(Mode="observe", UseCopilot=True)
     assert (run.status, scene.updates(run)) == ("Succeeded", [])
     assert scene.state == ("Medium", "New", [])
-    assert len(scene.messages) == 1
-    assert scene.messages[0].startswith("<p><b>Observe mode") == (says == "act")
-    assert scene.messages[0].endswith("<p>Brief</p>")
+    assert scene.stub.received[0][2]["mode"] == "observe"
+    assert scene.messages == ["<p>Brief</p>"]
     assert scene.place.copilot.asked == []
 
 
