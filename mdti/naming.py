@@ -26,7 +26,9 @@ _ALSO = re.compile(
     r"^\W*(?:(?:also|formerly) known as|(?:also )?tracked as|formerly|previously|aka|a\.k\.a\.)\s+",
     re.IGNORECASE,
 )
-_SEPARATORS = re.compile(r"\s*(?:[,;|\n]|\s/\s|\band\b|&|\()\s*|\s+(?=(?:also known as|aka)\b)")
+_NAME_WORD = re.compile(r"[^\W_a-z][\w.'#-]*")  # a small letter in front is prose
+_SPACES = re.compile(r"[^\S\n]+")
+_SEPARATORS = re.compile(r"[,;|\n&(]| / |\band\b| (?=(?:also known as|aka)\b)")
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class ActorNames:
         """
         actors: list[ActorRef] = []
         tools = False
-        for part in filter(None, (piece.strip(" .)\t") for piece in _SEPARATORS.split(text))):
+        tidy = _SPACES.sub(" ", text)
+        for part in filter(None, (piece.strip(" .)") for piece in _SEPARATORS.split(tidy))):
             alias = _ALSO.match(part)
             name = part[alias.end() :] if alias else part
             profile = self.profile(name)
@@ -127,7 +130,7 @@ def _plausible(name: str) -> list[ActorRef]:
     words = name.split()
     if len(name) > MAX_NAME or not 1 <= len(words) <= 4 or "://" in name:
         return []
-    if not name[0].isupper() or not all(re.fullmatch(r"[\w.'#-]+", word) for word in words):
+    if not name[0].isupper() or not all(_NAME_WORD.fullmatch(word) for word in words):
         return []
     return [ActorRef(" ".join(words))]
 

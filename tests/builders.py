@@ -89,7 +89,7 @@ def rules(listed: Mapping[str, Role] | None = None, **options: Any) -> WalkRules
 
 def profile(title: str, *aliases: str, kind: str = "actor", **fields: Any) -> IntelProfile:
     return IntelProfile(
-        id=f"id-{title.lower().replace(' ', '-')}",
+        id=f"{kind}-{title.lower().replace(' ', '-')}",
         kind=kind,
         title=title,
         aliases=aliases,
