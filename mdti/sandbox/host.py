@@ -173,6 +173,7 @@ class Sandbox(AbstractContextManager["Sandbox"]):
             base_url=self.vendor_url(vendor.name),
             forward=lambda part: self._pass(vendor, part, batched=True),
             query=tuple(parse_qsl(parts.query, keep_blank_values=True)),
+            target=target,
             headers=headers,
             body=body,
         )

@@ -14,7 +14,8 @@ class Request:
     """One request to a vendor.
 
     `path` starts with a slash, lies below the vendor's prefix and is still percent-encoded;
-    `query` is decoded and keeps its order; header names are lower-case. `base_url` is the
+    `query` is decoded and keeps its order; header names are lower-case. `target` is path and query
+    exactly as sent, with the vendor's prefix, for those who sign it. `base_url` is the
     vendor's root as callers know it, for links in answers. `forward` sends another request to the
     same vendor through the same faults, limits and log, as the parts of a batch need it.
     """
@@ -24,6 +25,7 @@ class Request:
     base_url: str
     forward: "Callable[[Request], Reply]"
     query: Headers = ()
+    target: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 

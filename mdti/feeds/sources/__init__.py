@@ -1,0 +1,1 @@
+"""The places that indicators come from, each behind the port `mdti.feeds.ports.Source`."""
