@@ -10,6 +10,7 @@ from typing import Literal
 
 IndicatorKind = Literal["ipv4", "ipv6", "domain", "url", "md5", "sha1", "sha256", "email"]
 Tlp = Literal["clear", "green", "amber", "amber+strict", "red"]
+Severity = Literal["informational", "low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,7 +33,7 @@ class Indicator:
     modified: datetime
     confidence: int | None = None
     score: int | None = None
-    severity: Literal["informational", "low", "medium", "high"] | None = None
+    severity: Severity | None = None
     title: str = ""
     description: str = ""
     threat_types: tuple[str, ...] = ()

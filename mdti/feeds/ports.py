@@ -21,6 +21,8 @@ Phase = Literal["delta", "snapshot", "snapshot_end"]
 class Upsert:
     """A source object as it is at `version`: its whole set of indicators, which may be empty.
 
+    Versions are times (ISO 8601) or numbers (`17`, `17-2`) of the source's own clock, of one form
+    in one source; a later one wins, whatever order they arrive in.
     `skipped` says, by reason, what of the object could not become an indicator.
     """
 
@@ -70,11 +72,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a destination takes: rows in one call, calls in a minute, rows in all (None: any)."""
+    """What a destination takes: rows in one call, calls in a minute, rows in all (None: any).
+
+    `parallel` is how many calls of `apply` may be under way at once, from as many threads.
+    """
 
     batch: int
     per_minute: float
     capacity: int | None = None
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,8 @@ class Destination(Protocol):
     def apply(self, operations: Sequence[Operation], *, deadline: Deadline) -> Sequence[Outcome]:
         """Carry out at most `limits.batch` operations; one outcome each, in the same order.
 
-        What could not be tried, or whose fate is unknown, is `pending`. Raises `MdtiError` when
-        nothing can be done at all: wrong key, missing role, full stop.
+        What could not be tried, or whose fate is unknown, is `pending`; it is sent again with the
+        `remote_id` that its outcome named. Removing what is not there is accepted. All operations
+        of one call are of one kind. Raises `MdtiError` when nothing can be done at all: wrong key,
+        missing role, full stop.
         """

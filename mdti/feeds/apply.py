@@ -1,0 +1,327 @@
+"""From the mirrors to one destination: compare what is wanted with the ledger, and mend.
+
+Before each call the intent is durable and the lease is renewed; after it the outcome is durable.
+A call whose end is not known leaves its intent, and the next apply does it again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from mdti.errors import BadAnswer, DeadlineExceeded, MdtiError, StoreError
+from mdti.feeds.indicator import Indicator
+from mdti.feeds.ledger import Ledger, Task, Wish
+from mdti.feeds.mirror import Mirror, Mirrored
+from mdti.feeds.pace import Pace
+from mdti.feeds.payload import encode
+from mdti.feeds.plan import Intent, Row, expiry, fingerprint, rank
+from mdti.feeds.policy import Policy, Waiting, judge
+from mdti.feeds.ports import Destination, Drop, Operation, Outcome, Put, Skip
+from mdti.feeds.report import MOST_REJECTED, Tally
+from mdti.net.deadline import Deadline
+
+RESERVE: Final = 60.0
+"""Seconds before the deadline at which no call is begun: time for its end and the ledger."""
+
+_WORDS: Final = 500
+"""Characters of a destination's reason that are kept."""
+
+_WISHES: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a destination is used.
+
+    `capacity` is how many rows may be ours, `expire_days` how long a row lives unless renewed.
+    `revision` changes with every setting that shapes a row, so that all rows are sent again.
+    """
+
+    capacity: int | None = None
+    expire_days: int | None = None
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A row as it was before a call, with the operation that was intended."""
+
+    before: Row
+    operation: Operation
+    fingerprint: int | None = None
+    valid_until: int | None = None
+
+
+class Applying:
+    """One apply; `hold` raises LeaseLost unless the destination's lease is ours.
+
+    `policies` gives each mirror's, `own` is the feed whose skipped items are counted. `executor`
+    carries calls that may be under way at once; None makes them one after the other.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        mirrors: Sequence[Mirror],
+        destination: Destination,
+        *,
+        own: str,
+        policies: Mapping[str, Policy],
+        terms: Terms,
+        pace: Pace,
+        hold: Callable[[], None],
+        executor: Executor | None,
+        now: Callable[[], datetime],
+        deadline: Deadline,
+        tally: Tally,
+    ) -> None:
+        self._ledger, self._mirrors, self._destination = ledger, mirrors, destination
+        self._own, self._policies, self._terms = own, policies, terms
+        self._pace, self._hold, self._executor = pace, hold, executor
+        self._now, self._deadline, self._tally = now, deadline, tally
+        self._stopped = self._full = False
+
+    def run(self) -> None:
+        """Bring the destination to what is wanted, as far as there is time; errors are noted."""
+        try:
+            self._plan()
+            for phase in (self._new, self._changed, self._unwanted, self._new):
+                self._call(phase())
+        except StoreError:
+            raise
+        except DeadlineExceeded:
+            self._tally.remaining = True
+        except MdtiError as error:
+            self._tally.fail(error)
+        self._count()
+
+    def rehearse(self) -> None:
+        """Count what a run would do, without doing it."""
+        tally = self._tally
+        tally.removed += len(self._ledger.unfinished())
+        self._want()
+        decisions = self._ledger.plan(now=self._seconds, expire_days=self._terms.expire_days)
+        tally.accepted = decisions.get("put", 0)
+        tally.removed += decisions.get("drop", 0)
+        tally.unchanged = decisions.get("unchanged", 0)
+        tally.pending = self._ledger.waiting()
+
+    def _plan(self) -> None:
+        self._want()
+        unfinished = self._ledger.unfinished()
+        size = self._destination.limits.batch
+        self._call(
+            [_removal(row) for row in unfinished[start : start + size]]
+            for start in range(0, len(unfinished), size)
+        )
+        decisions = self._ledger.plan(now=self._seconds, expire_days=self._terms.expire_days)
+        self._tally.unchanged = decisions.get("unchanged", 0)
+
+    def _want(self) -> None:
+        for number, mirror in enumerate(self._mirrors):
+            wishes: list[Wish] = []
+            for item in mirror.indicators():
+                wish = self._wish(number, mirror.feed, item)
+                if wish is None:
+                    continue
+                wishes.append(wish)
+                if len(wishes) >= _WISHES:
+                    self._ledger.wish(wishes)
+                    wishes = []
+            self._ledger.wish(wishes)
+        listing = self._destination.listing(deadline=self._deadline)
+        if listing is not None:
+            foreign, unknown = self._ledger.heal(listing)
+            self._skip("foreignRow", foreign)
+            self._skip("markedRowNotInLedger", unknown)
+        self._tally.over_cap = self._ledger.admit(self._terms.capacity)
+
+    def _wish(self, number: int, feed: str, item: Mirrored) -> Wish | None:
+        indicator = item.indicator
+        verdict = judge(
+            indicator, self._policies[feed], reputation=item.reputation, now=self._moment
+        )
+        if isinstance(verdict, Skip):
+            self._left_out(feed, verdict)
+            return None
+        key = self._destination.key(indicator)
+        if isinstance(key, Skip):
+            self._left_out(feed, key)
+            return None
+        if isinstance(verdict, Waiting):
+            return Wish(key, True, 0, item.modified, 0, None, number, item.ref)
+        chosen = verdict.indicator
+        payload = item.payload if chosen is indicator else encode(chosen)
+        return Wish(
+            key,
+            False,
+            rank(chosen),
+            item.modified,
+            fingerprint(payload, revision=self._terms.revision),
+            int(chosen.valid_until.timestamp()) if chosen.valid_until else None,
+            number,
+            item.ref,
+        )
+
+    def _left_out(self, feed: str, skip: Skip) -> None:
+        if feed == self._own:
+            self._skip(skip.reason, 1)
+
+    def _skip(self, reason: str, count: int) -> None:
+        if count:
+            self._tally.skipped[reason] += count
+
+    def _new(self) -> Iterator[list[_Sent]]:
+        while not self._full:
+            most = self._destination.limits.batch
+            if self._terms.capacity is not None:
+                most = min(most, self._terms.capacity - self._ledger.held)
+            tasks = self._ledger.puts(most=most, new=True) if most > 0 else []
+            if not tasks:
+                return
+            yield [self._addition(task) for task in tasks]
+
+    def _changed(self) -> Iterator[list[_Sent]]:
+        while tasks := self._ledger.puts(most=self._destination.limits.batch, new=False):
+            yield [self._addition(task) for task in tasks]
+
+    def _unwanted(self) -> Iterator[list[_Sent]]:
+        while rows := self._ledger.drops(most=self._destination.limits.batch):
+            yield [_removal(row) for row in rows]
+
+    def _addition(self, task: Task) -> _Sent:
+        row = task.row
+        indicator = self._indicator(task)
+        put = Put(row.key, indicator, row.generation, row.remote_id)
+        return _Sent(row, put, task.fingerprint, task.valid_until)
+
+    def _indicator(self, task: Task) -> Indicator:
+        mirror = self._mirrors[task.mirror]
+        item = mirror.get(task.ref)
+        policy = self._policies[mirror.feed]
+        verdict = judge(item.indicator, policy, reputation=item.reputation, now=self._moment)
+        return item.indicator if isinstance(verdict, Skip | Waiting) else verdict.indicator
+
+    def _call(self, batches: Iterator[list[_Sent]]) -> None:
+        """Carry batches out, as many at once as the destination takes."""
+        under_way: deque[tuple[list[_Sent], Future[Sequence[Outcome]]]] = deque()
+        failure: MdtiError | None = None
+        parallel = self._destination.limits.parallel if self._executor else 1
+        try:
+            while failure is None and self._may_call():
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                self._ledger.write([_intended(sent) for sent in batch])
+                self._pace.wait()
+                self._hold()
+                under_way.append((batch, self._start([sent.operation for sent in batch])))
+                if len(under_way) >= parallel:
+                    failure = self._settle(*under_way.popleft())
+        finally:
+            while under_way:
+                failure = self._settle(*under_way.popleft()) or failure
+        if failure is not None:
+            raise failure
+
+    def _may_call(self) -> bool:
+        if self._deadline.remaining() > RESERVE + self._pace.delay:
+            return True
+        self._tally.remaining = True
+        return False
+
+    def _start(self, operations: Sequence[Operation]) -> Future[Sequence[Outcome]]:
+        if self._executor is not None:
+            return self._executor.submit(
+                self._destination.apply, operations, deadline=self._deadline
+            )
+        future: Future[Sequence[Outcome]] = Future()
+        try:
+            future.set_result(self._destination.apply(operations, deadline=self._deadline))
+        except MdtiError as error:
+            future.set_exception(error)
+        return future
+
+    def _settle(
+        self, batch: Sequence[_Sent], future: Future[Sequence[Outcome]]
+    ) -> MdtiError | None:
+        """Keep the outcomes of a call; return the error that it ended in."""
+        try:
+            outcomes = future.result()
+        except MdtiError as error:
+            return error
+        if [outcome.key for outcome in outcomes] != [sent.before.key for sent in batch]:
+            return BadAnswer(f"{self._destination.name} answered for other rows than it was sent.")
+        at = self._seconds
+        rows = [
+            self._after(sent, outcome, at) for sent, outcome in zip(batch, outcomes, strict=True)
+        ]
+        self._ledger.write([row for row in rows if row is not None])
+        return None
+
+    def _after(self, sent: _Sent, outcome: Outcome, at: int) -> Row | None:
+        """Return the row as the outcome leaves it; None when the intent stands."""
+        before, reason = sent.before, outcome.reason[:_WORDS]
+        put = isinstance(sent.operation, Put)
+        if outcome.state == "accepted":
+            if put:
+                self._tally.accepted += 1
+                return self._taken(sent, outcome.remote_id, at)
+            self._tally.removed += 1
+            return Row(key=before.key, generation=before.generation + 1)
+        if outcome.state == "rejected":
+            self._tally.reject(before.key.value, reason)
+            refused = sent.fingerprint if put else before.refused
+            return replace(before, intent="", refused=refused, reason=reason)
+        if outcome.state == "over_cap" and put:
+            self._full = True
+            self._tally.over_cap += 1
+            return replace(before, intent="")
+        self._tally.pending += 1
+        if outcome.remote_id is None:
+            return None
+        return replace(_intended(sent), remote_id=outcome.remote_id)
+
+    def _taken(self, sent: _Sent, remote_id: str | None, at: int) -> Row:
+        return replace(
+            sent.before,
+            held=True,
+            intent="",
+            remote_id=remote_id or sent.before.remote_id,
+            sent=sent.fingerprint,
+            refused=None,
+            reason="",
+            sent_at=at,
+            expires_at=expiry(sent.valid_until, now=at, expire_days=self._terms.expire_days),
+        )
+
+    def _count(self) -> None:
+        """Count what was not done: for want of time it is pending, for want of places over cap."""
+        tally, left = self._tally, self._ledger.remaining
+        if tally.remaining or tally.error is not None:
+            tally.pending += left
+        else:
+            tally.over_cap += left
+        tally.pending += self._ledger.waiting()
+        for value, reason in self._ledger.refused(most=MOST_REJECTED):
+            tally.reject(value, reason)
+
+    @property
+    def _moment(self) -> datetime:
+        return self._now()
+
+    @property
+    def _seconds(self) -> int:
+        return int(self._now().timestamp())
+
+
+def _removal(row: Row) -> _Sent:
+    return _Sent(row, Drop(row.key, row.remote_id, row.generation))
+
+
+def _intended(sent: _Sent) -> Row:
+    intent: Intent = "put" if isinstance(sent.operation, Put) else "drop"
+    return replace(sent.before, held=True, intent=intent)

@@ -1,0 +1,297 @@
+"""A feed's mirror: every object of its source with all its indicators, and the cursor after them.
+
+A batch and its cursor are one record, so the cursor is durable only together with every change at
+or before it. A batch that is too large for one record is split, and the last part has the cursor.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from mdti.feeds.indicator import Indicator, Key
+from mdti.feeds.payload import decode, encode
+from mdti.feeds.plan import microseconds, supersedes
+from mdti.feeds.policy import SCORED_KINDS, Reputation
+from mdti.feeds.ports import Batch, Change, Cursor, Upsert
+from mdti.feeds.state import DurableFile
+from mdti.store.base import Lease, Store
+
+REMEMBERED: Final = timedelta(days=30)
+"""How long a removed object is told from one never seen, and an expired one kept."""
+
+_RECORD_BYTES: Final = 2 * 1024 * 1024
+_OBJECT_BYTES: Final = 2 * 1024 * 1024
+"""Most bytes of one object; ten thousand indicators of ordinary length."""
+
+_ALIVE, _REMOVED, _SWEPT = 0, 1, 2
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS object(
+  id INTEGER PRIMARY KEY, source_id TEXT UNIQUE NOT NULL, version TEXT NOT NULL,
+  gone INTEGER NOT NULL, seen INTEGER NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS indicator(
+  id INTEGER PRIMARY KEY, object INTEGER NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL,
+  modified INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS of_object ON indicator(object);
+CREATE TABLE IF NOT EXISTS reputation(
+  kind TEXT, value TEXT, score INTEGER NOT NULL, rules TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY(kind, value)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+"""
+_SELECT: Final = (
+    "SELECT i.id, i.kind, i.value, i.modified, i.payload, r.score, r.rules FROM indicator i"
+    " LEFT JOIN reputation r ON r.kind=i.kind AND r.value=i.value"
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """One indicator as the mirror holds it; `ref` finds it again while the mirror is open."""
+
+    ref: int
+    key: Key
+    modified: int
+    payload: bytes
+    reputation: Reputation | None
+
+    @property
+    def indicator(self) -> Indicator:
+        """The indicator itself."""
+        return decode(self.payload, self.key, _EPOCH + timedelta(microseconds=self.modified))
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What the end of a snapshot means: objects it did not list, of how many, and if they went."""
+
+    doomed: int
+    alive: int
+    done: bool
+
+
+class Mirror:
+    """The mirror of one feed; read only without a lease."""
+
+    def __init__(self, store: Store, feed: str, folder: Path, *, lease: Lease | None) -> None:
+        self.feed = feed
+        self._file = DurableFile(
+            store,
+            f"feeds/mirrors/{feed}",
+            folder / f"mirror-{feed}.db",
+            lease=lease,
+            schema=_SCHEMA,
+            replay=_replay,
+        )
+        self._database = self._file.database
+
+    def close(self) -> None:
+        """Forget the local copy."""
+        self._file.close()
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Where the source is to be read on, None at the very beginning."""
+        text = _meta(self._database, "cursor")
+        cursor: Mapping[str, str] | None = json.loads(text) if text else None
+        return cursor
+
+    @property
+    def in_snapshot(self) -> bool:
+        """True while a snapshot has begun and its last page was not seen."""
+        return _meta(self._database, "open") == "1"
+
+    def begin_snapshot(self) -> None:
+        """Forget what an unfinished snapshot listed: the source is read from its beginning."""
+        self._file.record({"begin": int(_meta(self._database, "snapshot") or 0) + 1})
+
+    def write(self, batch: Batch, *, now: datetime, sweep_percent: int = 0) -> int:
+        """Keep a batch and its cursor; return how many indicators were of objects too large.
+
+        At the end of a snapshot what it did not list goes in the same record, unless it listed
+        nothing or more than `sweep_percent` of all objects would go; `swept` tells.
+        """
+        at, snapshot = int(now.timestamp()), batch.phase != "delta"
+        part: list[Any] = []
+        size = lost = 0
+        for change in batch.changes:
+            entry, length = _entry(change)
+            if length > _OBJECT_BYTES and isinstance(change, Upsert):
+                lost += len(change.indicators)
+                entry, length = [change.source_id, change.version, []], 64
+            if part and size + length > _RECORD_BYTES:
+                self._file.record({"changes": part, "at": at, "snapshot": snapshot})
+                part, size = [], 0
+            part.append(entry)
+            size += length
+        last = {"changes": part, "at": at, "snapshot": snapshot, "cursor": dict(batch.cursor)}
+        if batch.phase == "snapshot_end":
+            last["sweep"] = sweep_percent
+        self._file.record(last)
+        return lost
+
+    @property
+    def swept(self) -> Sweep:
+        """What the end of the last snapshot meant."""
+        return Sweep(*json.loads(_meta(self._database, "swept") or "[0, 0, true]"))
+
+    def compact(self, *, now: datetime) -> None:
+        """Make a snapshot of the mirror when its journal has grown."""
+        if self._file.grown:
+            _prune(self._database, int((now - REMEMBERED).timestamp()))
+            self._file.save()
+
+    def unscored(self, *, before: datetime) -> Iterator[Mirrored]:
+        """Yield hosts without a reputation, then those whose reputation is older than `before`."""
+        marks = ",".join("?" * len(SCORED_KINDS))
+        rows = self._database.execute(
+            f"{_SELECT} WHERE i.kind IN ({marks}) AND coalesce(r.at, 0) < ?"
+            " ORDER BY coalesce(r.at, 0), i.id",
+            (*sorted(SCORED_KINDS), int(before.timestamp())),
+        )
+        return (_mirrored(row) for row in rows)
+
+    def keep_reputations(self, found: Mapping[Key, Reputation], *, now: datetime) -> None:
+        """Keep what Microsoft says of hosts."""
+        entries = [
+            [key.kind, key.value, reputation.score, list(reputation.rules)]
+            for key, reputation in found.items()
+        ]
+        self._file.record({"reputations": entries, "at": int(now.timestamp())})
+
+    def indicators(self) -> Iterator[Mirrored]:
+        """Yield every indicator of every living object."""
+        return (_mirrored(row) for row in self._database.execute(_SELECT))
+
+    def get(self, ref: int) -> Mirrored:
+        """Return one indicator that `indicators` gave."""
+        return _mirrored(self._database.execute(f"{_SELECT} WHERE i.id=?", (ref,)).fetchone())
+
+
+def _mirrored(row: Sequence[Any]) -> Mirrored:
+    ref, kind, value, modified, payload, score, rules = row
+    reputation = None if score is None else Reputation(score, tuple(json.loads(rules)))
+    return Mirrored(ref, Key(kind, value), modified, payload, reputation)
+
+
+def _entry(change: Change) -> tuple[list[Any], int]:
+    if not isinstance(change, Upsert):
+        return [change.source_id, change.version, None], len(change.source_id) + 64
+    indicators = [_indicator(indicator) for indicator in change.indicators]
+    size = 64 + len(change.source_id) + sum(len(item[1]) + len(item[3]) + 32 for item in indicators)
+    return [change.source_id, change.version, indicators], size
+
+
+def _indicator(indicator: Indicator) -> list[Any]:
+    payload = encode(indicator).decode("ascii")
+    return [indicator.key.kind, indicator.key.value, microseconds(indicator.modified), payload]
+
+
+def _replay(database: sqlite3.Connection, record: Mapping[str, Any]) -> None:
+    if "changes" in record:
+        number = int(_meta(database, "snapshot") or 0)
+        for source_id, version, indicators in record["changes"]:
+            _change(database, source_id, version, indicators, record, number)
+        if "cursor" in record:
+            _set_meta(database, "cursor", json.dumps(record["cursor"]))
+        if "sweep" in record:
+            _end(database, number, record["sweep"])
+    elif "begin" in record:
+        _set_meta(database, "snapshot", str(record["begin"]))
+        _set_meta(database, "open", "1")
+    else:
+        database.executemany(
+            "INSERT OR REPLACE INTO reputation VALUES(?,?,?,?,?)",
+            (
+                (kind, value, score, json.dumps(rules), record["at"])
+                for kind, value, score, rules in record["reputations"]
+            ),
+        )
+
+
+def _change(
+    database: sqlite3.Connection,
+    source_id: str,
+    version: str,
+    indicators: Sequence[Sequence[Any]] | None,
+    record: Mapping[str, Any],
+    number: int,
+) -> None:
+    known = database.execute(
+        "SELECT id, version, gone FROM object WHERE source_id=?", (source_id,)
+    ).fetchone()
+    gone = _ALIVE if indicators is not None else _REMOVED
+    if known is None:
+        inserted = database.execute(
+            "INSERT INTO object(source_id, version, gone, seen, at) VALUES(?,?,?,?,?)",
+            (source_id, version, gone, number, record["at"]),
+        )
+        _insert(database, int(inserted.lastrowid or 0), indicators or ())
+        return
+    identifier, before, gone_before = known
+    wins = supersedes(
+        version,
+        before,
+        removes=indicators is None,
+        removed_before=gone_before == _REMOVED,
+        snapshot=bool(record["snapshot"]),
+    )
+    if not wins:
+        # An older version still says that the object exists, so a snapshot has seen it.
+        database.execute("UPDATE object SET seen=? WHERE id=?", (number, identifier))
+        return
+    database.execute(
+        "UPDATE object SET version=?, gone=?, seen=?, at=? WHERE id=?",
+        (version, gone, number, record["at"], identifier),
+    )
+    database.execute("DELETE FROM indicator WHERE object=?", (identifier,))
+    _insert(database, identifier, indicators or ())
+
+
+def _insert(
+    database: sqlite3.Connection, identifier: int, indicators: Iterable[Sequence[Any]]
+) -> None:
+    database.executemany(
+        "INSERT INTO indicator(object, kind, value, modified, payload) VALUES(?,?,?,?,?)",
+        (
+            (identifier, kind, value, modified, payload.encode("ascii"))
+            for kind, value, modified, payload in indicators
+        ),
+    )
+
+
+def _end(database: sqlite3.Connection, number: int, most_percent: int) -> None:
+    """Remove what the snapshot did not list, unless that is everything or too much of it."""
+    (alive,) = database.execute("SELECT count(*) FROM object WHERE gone=0").fetchone()
+    (kept,) = database.execute(
+        "SELECT count(*) FROM object WHERE gone=0 AND seen=?", (number,)
+    ).fetchone()
+    doomed = alive - kept
+    done = doomed == 0 or (kept > 0 and doomed * 100 <= alive * most_percent)
+    if done and doomed:
+        database.execute(
+            "DELETE FROM indicator WHERE object IN"
+            " (SELECT id FROM object WHERE gone=0 AND seen<>?)",
+            (number,),
+        )
+        database.execute("UPDATE object SET gone=? WHERE gone=0 AND seen<>?", (_SWEPT, number))
+    _set_meta(database, "swept", json.dumps([doomed, alive, done]))
+    _set_meta(database, "open", "0")
+
+
+def _prune(database: sqlite3.Connection, before: int) -> None:
+    """Forget long-removed objects; only a snapshot follows, so no replay depends on it."""
+    database.execute("DELETE FROM object WHERE gone<>0 AND at<?", (before,))
+    database.commit()
+
+
+def _meta(database: sqlite3.Connection, name: str) -> str | None:
+    row = database.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def _set_meta(database: sqlite3.Connection, name: str, value: str) -> None:
+    database.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (name, value))

@@ -1,0 +1,97 @@
+"""What of a feed is wanted at its destination: floors, dates, and Microsoft's own judgement.
+
+    judge(indicator) -> Wanted | Waiting | Skip
+
+A policy decides; whether a vendor can hold the indicator at all is the destination's own answer.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, get_args
+
+from mdti.feeds.indicator import Indicator, IndicatorKind, Severity
+from mdti.feeds.ports import Skip
+
+SCORED_KINDS: Final[frozenset[IndicatorKind]] = frozenset(("ipv4", "ipv6", "domain"))
+"""What Microsoft gives a reputation to; hashes, URLs and addresses of mail have none."""
+
+_SEVERITIES: Final = get_args(Severity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a destination is to hold of one feed.
+
+    `min_confidence` is compared with an indicator's confidence, or its score where the source gives
+    no confidence. `min_reputation` asks for Microsoft's score of hosts and addresses (None: not
+    asked for). `severity_max` lowers what is above it.
+    """
+
+    min_confidence: int = 0
+    min_reputation: int | None = None
+    severity_max: Severity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reputation:
+    """Microsoft's judgement of a host: 0 to 100, and the names of the rules it rests on."""
+
+    score: int
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the destination is to be told."""
+
+    indicator: Indicator
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An answer is missing without which nothing can be decided: what is there stays as it is."""
+
+    reason: str
+
+
+Verdict = Wanted | Waiting | Skip
+
+
+def judge(
+    indicator: Indicator, policy: Policy, *, reputation: Reputation | None, now: datetime
+) -> Verdict:
+    """Return whether the indicator is wanted, and as what.
+
+    A host below the floor of reputation is skipped, one without an answer waits; with an answer
+    Microsoft's score is its score and confidence.
+    """
+    if indicator.valid_until is not None and indicator.valid_until <= now:
+        return Skip("expired")
+    if indicator.valid_from is not None and indicator.valid_from > now:
+        return Skip("notYetValid")
+    if policy.min_reputation is not None and indicator.key.kind in SCORED_KINDS:
+        if reputation is None:
+            return Waiting("noReputation")
+        if reputation.score < policy.min_reputation:
+            return Skip("belowReputation")
+        indicator = _scored(indicator, reputation)
+    if policy.min_confidence > 0:
+        trust = indicator.score if indicator.confidence is None else indicator.confidence
+        if trust is None:
+            return Skip("noConfidence")
+        if trust < policy.min_confidence:
+            return Skip("belowConfidence")
+    return Wanted(_capped(indicator, policy.severity_max))
+
+
+def _scored(indicator: Indicator, reputation: Reputation) -> Indicator:
+    tags = tuple(dict.fromkeys((*indicator.tags, *reputation.rules)))
+    return replace(indicator, score=reputation.score, confidence=reputation.score, tags=tags)
+
+
+def _capped(indicator: Indicator, most: Severity | None) -> Indicator:
+    if most is None or indicator.severity is None:
+        return indicator
+    if _SEVERITIES.index(indicator.severity) <= _SEVERITIES.index(most):
+        return indicator
+    return replace(indicator, severity=most)

@@ -1,0 +1,229 @@
+"""One run of a feed: ingest, reputations, apply, report.
+
+    source -> ingest (the feed's lease) -> mirror -> apply (the destination's lease) -> destination
+
+Both stages begin from what is durable, so a run that was cut off anywhere is mended by the next.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from mdti.errors import Conflict, LeaseLost, MdtiError
+from mdti.feeds.apply import RESERVE, Applying, Terms
+from mdti.feeds.hold import held
+from mdti.feeds.ingest import Ask, ingest, score
+from mdti.feeds.ledger import Ledger
+from mdti.feeds.mirror import Mirror
+from mdti.feeds.pace import Pace
+from mdti.feeds.policy import Policy
+from mdti.feeds.ports import Destination, Source
+from mdti.feeds.report import Report, Tally
+from mdti.net.deadline import Deadline
+from mdti.store.base import Lease, Store
+
+RUN_SECONDS: Final = 25 * 60.0
+"""The time of one run; host.json ends a function after 30 minutes."""
+
+_INGEST_SHARE: Final = 0.5
+_BUSY_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """One source into one destination, and the rules between them.
+
+    `ledger` names the place that is written to: two feeds with one ledger share their rows.
+    `reputations` is how many hosts one run may ask about.
+    """
+
+    name: str
+    source: Source
+    destination: Destination
+    ledger: str
+    policy: Policy
+    terms: Terms
+    sweep_percent: int = 20
+    ask: Ask | None = None
+    reputations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run did; `again` when it stopped for want of time and got somewhere."""
+
+    report: Report
+    again: bool
+
+
+class Sync:
+    """Runs feeds over one store.
+
+    `policy_of` gives the policy of every feed whose mirror is in the store; `pace_of` the pace of a
+    destination, the same for the whole process. `folder` is where scratch files go, else the
+    machine's own place for these.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        policy_of: Callable[[str], Policy],
+        pace_of: Callable[[Destination], Pace],
+        now: Callable[[], datetime],
+        sleep: Callable[[float], object],
+        folder: Path | None = None,
+    ) -> None:
+        self._store = store
+        self._policy_of, self._pace_of = policy_of, pace_of
+        self._now, self._sleep, self._folder = now, sleep, folder
+
+    def run(
+        self, feed: Feed, *, deadline: Deadline, full: bool = False, dry_run: bool = False
+    ) -> Run:
+        """Run a feed once; a dry run reads, but changes nothing anywhere.
+
+        `full` reads everything anew. Errors end in the report; raises Conflict when the feed is
+        already running.
+        """
+        started, tally = self._now(), Tally()
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(self._scratch()))
+            lease = None if dry_run else self._own(feed, stack)
+            mirror: Mirror | None = None
+            try:
+                mirror = Mirror(self._store, feed.name, folder, lease=lease)
+                stack.callback(mirror.close)
+                self._ingest(feed, mirror, full=full, deadline=deadline, tally=tally)
+                self._apply(feed, mirror, folder, deadline, tally, dry_run=dry_run)
+            except MdtiError as error:
+                tally.fail(error)
+            cursor = mirror.cursor if mirror is not None else None
+            report = tally.report(
+                feed=feed.name, started=started, finished=self._now(), cursor=cursor
+            )
+            if not dry_run:
+                self._keep(report)
+        moved = tally.read + tally.accepted + tally.removed > 0
+        return Run(report, again=tally.remaining and moved and tally.error is None)
+
+    def last(self, feed: str) -> dict[str, Any] | None:
+        """Return the report of the feed's last run as JSON, or None."""
+        stored = self._store.read(f"feeds/runs/{feed}")
+        document: dict[str, Any] | None = json.loads(stored.body) if stored else None
+        return document
+
+    def _ingest(
+        self, feed: Feed, mirror: Mirror, *, full: bool, deadline: Deadline, tally: Tally
+    ) -> None:
+        share = Deadline.after(deadline.remaining() * _INGEST_SHARE, clock=deadline.clock)
+        ingest(
+            mirror,
+            feed.source,
+            full=full,
+            sweep_percent=feed.sweep_percent,
+            now=self._now,
+            deadline=share,
+            tally=tally,
+        )
+        if feed.ask is not None:
+            score(
+                mirror,
+                feed.ask,
+                policy=feed.policy,
+                budget=feed.reputations,
+                now=self._now(),
+                deadline=share,
+                tally=tally,
+            )
+        mirror.compact(now=self._now())
+
+    def _apply(
+        self,
+        feed: Feed,
+        mirror: Mirror,
+        folder: Path,
+        deadline: Deadline,
+        tally: Tally,
+        *,
+        dry_run: bool,
+    ) -> None:
+        with ExitStack() as stack:
+            lease: Lease | None = None
+            if not dry_run:
+                lease = self._turn(feed, stack, deadline)
+                if lease is None:
+                    tally.remaining = True
+                    return
+            ledger = Ledger(self._store, feed.ledger, folder, lease=lease)
+            stack.callback(ledger.close)
+            mirrors = [mirror]
+            for name in self._others(feed):
+                other = Mirror(self._store, name, folder, lease=None)
+                stack.callback(other.close)
+                mirrors.append(other)
+            executor: Executor | None = None
+            if (parallel := feed.destination.limits.parallel) > 1:
+                executor = stack.enter_context(ThreadPoolExecutor(parallel, "feed-call"))
+            applying = Applying(
+                ledger,
+                mirrors,
+                feed.destination,
+                own=feed.name,
+                policies={one.feed: self._policy(feed, one.feed) for one in mirrors},
+                terms=feed.terms,
+                pace=self._pace_of(feed.destination),
+                hold=lease.renew if lease is not None else lambda: None,
+                executor=executor,
+                now=self._now,
+                deadline=deadline,
+                tally=tally,
+            )
+            if dry_run:
+                applying.rehearse()
+                return
+            applying.run()
+            ledger.compact()
+
+    def _policy(self, feed: Feed, name: str) -> Policy:
+        return feed.policy if name == feed.name else self._policy_of(name)
+
+    def _others(self, feed: Feed) -> Iterator[str]:
+        """Yield the other feeds into the same destination that have ever run."""
+        suffix = f"-to-{feed.destination.name}"
+        for key in self._store.list_("feeds/mirrors/"):
+            name, _, rest = key.removeprefix("feeds/mirrors/").partition("/")
+            if rest == "pointer" and name.endswith(suffix) and name != feed.name:
+                yield name
+
+    def _own(self, feed: Feed, stack: ExitStack) -> Lease:
+        try:
+            return stack.enter_context(held(self._store, f"feeds/leases/{feed.name}"))
+        except LeaseLost:
+            raise Conflict(f"The feed {feed.name} is running already.") from None
+
+    def _turn(self, feed: Feed, stack: ExitStack, deadline: Deadline) -> Lease | None:
+        """Return the destination's lease when another feed has given it back, None if too late."""
+        while True:
+            try:
+                return stack.enter_context(held(self._store, f"feeds/leases/to-{feed.ledger}"))
+            except LeaseLost:
+                if deadline.remaining() <= RESERVE + _BUSY_SECONDS:
+                    return None
+                self._sleep(_BUSY_SECONDS)
+
+    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="mdti-feed-", dir=self._folder)
+
+    def _keep(self, report: Report) -> None:
+        try:
+            body = json.dumps(report.to_json(), ensure_ascii=False).encode()
+            self._store.write(f"feeds/runs/{report.feed}", body)
+        except MdtiError:
+            return

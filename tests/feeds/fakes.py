@@ -1,0 +1,350 @@
+"""A source, a destination and a store whose every effect is numbered, and may be the last."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from mdti.errors import MdtiError
+from mdti.feeds.apply import Terms
+from mdti.feeds.indicator import Indicator, Key
+from mdti.feeds.pace import Pace
+from mdti.feeds.policy import Policy
+from mdti.feeds.ports import (
+    Batch,
+    Change,
+    Cursor,
+    Destination,
+    Drop,
+    Limits,
+    Operation,
+    Outcome,
+    Owned,
+    Phase,
+    Put,
+    Remove,
+    Skip,
+    Source,
+    Upsert,
+)
+from mdti.feeds.sync import Feed, Run, Sync
+from mdti.net.deadline import Deadline
+from mdti.store.base import Lease
+from mdti.store.files import FileLease, FileStore
+
+T = TypeVar("T")
+START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Effects:
+    """Numbers what a process does outside itself, and ends it before or after one of these."""
+
+    at: int | None = None
+    when: Literal["before", "after"] = "before"
+    pause: Callable[[], None] | None = None
+    count: int = 0
+    dead: bool = False
+    log: list[str] = field(default_factory=list)
+
+    def of(self, name: str, action: Callable[[], T]) -> T:
+        if self.dead:
+            raise Killed
+        self.count += 1
+        self.log.append(name)
+        here = self.count == self.at
+        if here and self.when == "before":
+            self._end()
+        result = action()
+        if here and self.when == "after":
+            self._end()
+        return result
+
+    def _end(self) -> None:
+        if self.pause is not None:
+            self.pause()
+            return
+        self.dead = True
+        raise Killed
+
+
+class Time:
+    """One clock for everything: UTC, monotonic seconds, and a sleep that only moves it."""
+
+    def __init__(self) -> None:
+        self.moment = START
+        self.slept = 0.0
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def clock(self) -> float:
+        return (self.moment - START).total_seconds()
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        self.moment += timedelta(seconds=seconds)
+
+    def forward(self, **amount: float) -> None:
+        self.moment += timedelta(**amount)
+
+
+class NumberedStore(FileStore):
+    """Files, with every write numbered; a dead process gives no lease back."""
+
+    def __init__(self, root: Path, *, clock: Callable[[], datetime], effects: Effects) -> None:
+        super().__init__(root, clock=clock)
+        self.effects = effects
+
+    def write(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        if_match: str | None = None,
+        if_absent: bool = False,
+        lease: Lease | None = None,
+    ) -> str:
+        write = super().write
+        return self.effects.of(
+            f"write {key}",
+            lambda: write(key, body, if_match=if_match, if_absent=if_absent, lease=lease),
+        )
+
+    def append(self, key: str, body: bytes, *, lease: Lease | None = None) -> None:
+        append = super().append
+        self.effects.of(f"append {key}", lambda: append(key, body, lease=lease))
+
+    def delete(self, key: str, *, if_match: str | None = None, lease: Lease | None = None) -> None:
+        delete = super().delete
+        self.effects.of(f"delete {key}", lambda: delete(key, if_match=if_match, lease=lease))
+
+    def _release(self, lease: FileLease) -> None:
+        if not self.effects.dead:
+            super()._release(lease)
+
+
+class FakeSource:
+    """A log of changes, read in pages; everything that lives, when asked for all.
+
+    `fails` raises what it holds at the next page.
+    """
+
+    def __init__(self, name: str = "taxii", *, page: int = 4) -> None:
+        self.name = name
+        self.page = page
+        self.log: list[Change] = []
+        self.effects = Effects()
+        self.fails: MdtiError | None = None
+        self.asked: list[tuple[Cursor | None, bool]] = []
+
+    def put(self, source_id: str, *indicators: Indicator, version: str | None = None) -> None:
+        self.log.append(Upsert(source_id, version or str(len(self.log) + 1), indicators))
+
+    def remove(self, source_id: str, *, version: str | None = None) -> None:
+        self.log.append(Remove(source_id, version or str(len(self.log) + 1), "deleted"))
+
+    @property
+    def living(self) -> dict[str, Upsert]:
+        """The objects as they are by the end of the log."""
+        living: dict[str, Upsert] = {}
+        for change in self.log:
+            living.pop(change.source_id, None)
+            if isinstance(change, Upsert):
+                living[change.source_id] = change
+        return living
+
+    def read(self, cursor: Cursor | None, *, full: bool, deadline: Deadline) -> Iterator[Batch]:
+        self.asked.append((cursor, full))
+        if cursor is None or full or "page" in cursor:
+            start = int(cursor["page"]) if cursor and not full else 0
+            yield from self._snapshot(start)
+            return
+        at = int(cursor["at"])
+        while at < len(self.log):
+            changes = tuple(self.log[at : at + self.page])
+            at += len(changes)
+            yield self._batch(changes, {"at": str(at)}, "delta")
+
+    def _snapshot(self, start: int) -> Iterator[Batch]:
+        objects = list(self.living.values())
+        end = {"at": str(len(self.log))}
+        while start + self.page < len(objects):
+            changes = tuple(objects[start : start + self.page])
+            start += self.page
+            yield self._batch(changes, {"page": str(start)}, "snapshot")
+        yield self._batch(tuple(objects[start:]), end, "snapshot_end")
+
+    def _batch(self, changes: Sequence[Change], cursor: Mapping[str, str], phase: Phase) -> Batch:
+        if self.fails is not None:
+            raise self.fails
+        return self.effects.of("read", lambda: Batch(tuple(changes), cursor, phase))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the destination."""
+
+    indicator: Indicator | None
+    ours: bool
+    remote_id: str
+    generation: int = 0
+
+
+class FakeDestination:
+    """Rows in memory; what may never happen is written into `wrongs`.
+
+    `revokes`: a removed row cannot come back in the same generation, and rows cannot be listed.
+    `verdict` may answer for one operation in place of doing it; `after` too, but it was done.
+    """
+
+    def __init__(
+        self,
+        name: str = "defender",
+        *,
+        limits: Limits | None = None,
+        listable: bool = True,
+        revokes: bool = False,
+    ) -> None:
+        self.name = name
+        self.limits = limits or Limits(batch=5, per_minute=60_000)
+        self.listable, self.revokes = listable, revokes
+        self.rows: dict[Key, Cell] = {}
+        self.revoked: set[tuple[Key, int]] = set()
+        self.effects = Effects()
+        self.fails: MdtiError | None = None
+        self.verdict: Callable[[Operation], Outcome | None] = lambda operation: None
+        self.after: Callable[[Operation], Outcome | None] = lambda operation: None
+        self.before_call: Callable[[Sequence[Operation]], None] = lambda operations: None
+        self.calls: list[tuple[Operation, ...]] = []
+        self.wrongs: list[str] = []
+
+    def key(self, indicator: Indicator) -> Key | Skip:
+        if indicator.key.kind == "email":
+            return Skip("unsupportedKind")
+        return indicator.key
+
+    def listing(self, *, deadline: Deadline) -> Iterator[Owned] | None:
+        if not self.listable:
+            return None
+        return iter([Owned(key, cell.remote_id, cell.ours) for key, cell in self.rows.items()])
+
+    def apply(self, operations: Sequence[Operation], *, deadline: Deadline) -> Sequence[Outcome]:
+        self.calls.append(tuple(operations))
+        self.before_call(operations)
+        if self.fails is not None:
+            raise self.fails
+        if len(operations) > self.limits.batch:
+            self.wrongs.append(f"{len(operations)} operations in one call")
+        if len({type(operation) for operation in operations}) > 1:
+            self.wrongs.append("two kinds of operations in one call")
+        return self.effects.of("apply", lambda: [self._do(one) for one in operations])
+
+    @property
+    def ours(self) -> dict[Key, Indicator | None]:
+        return {key: cell.indicator for key, cell in self.rows.items() if cell.ours}
+
+    def _do(self, operation: Operation) -> Outcome:
+        instead = self.verdict(operation)
+        if instead is not None:
+            return instead
+        key = operation.key
+        there = self.rows.get(key)
+        if there is not None and not there.ours:
+            self.wrongs.append(f"{type(operation).__name__} of the foreign row {key.value}")
+        remote_id = f"row-{key.value}"
+        if isinstance(operation, Drop):
+            self.rows.pop(key, None)
+            self.revoked.add((key, operation.generation))
+        elif self.revokes and (key, operation.generation) in self.revoked:
+            self.wrongs.append(f"a revoked row came back: {key.value}")
+        else:
+            if self.limits.capacity is not None and there is None:
+                if len(self.rows) >= self.limits.capacity:
+                    return Outcome(key, "over_cap", "full")
+            self.rows[key] = Cell(operation.indicator, True, remote_id, operation.generation)
+        return self.after(operation) or Outcome(key, "accepted", remote_id=remote_id)
+
+
+class Place:
+    """A store, a clock, and feeds between fakes; `restart` is what a crash is followed by."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.time = Time()
+        self.effects = Effects()
+        self.policy = Policy()
+        self.terms = Terms()
+        self.sweep_percent = 20
+        self.policies: dict[str, Policy] = {}
+
+    def store(self) -> NumberedStore:
+        return NumberedStore(self.root, clock=self.time.now, effects=self.effects)
+
+    def feed(self, source: Source, destination: Destination) -> Feed:
+        name = f"{source.name}-to-{destination.name}"
+        return Feed(
+            name=name,
+            source=source,
+            destination=destination,
+            ledger=destination.name,
+            policy=self.policies.get(name, self.policy),
+            terms=self.terms,
+            sweep_percent=self.sweep_percent,
+        )
+
+    def sync(self) -> Sync:
+        return Sync(
+            self.store(),
+            policy_of=lambda name: self.policies.get(name, self.policy),
+            pace_of=lambda destination: Pace(
+                destination.limits.per_minute, clock=self.time.clock, sleep=self.time.sleep
+            ),
+            now=self.time.now,
+            sleep=self.time.sleep,
+        )
+
+    def run(
+        self,
+        source: Source,
+        destination: Destination,
+        *,
+        full: bool = False,
+        dry_run: bool = False,
+        seconds: float = 1_500,
+    ) -> Run:
+        deadline = Deadline.after(seconds, clock=self.time.clock)
+        feed = self.feed(source, destination)
+        return self.sync().run(feed, deadline=deadline, full=full, dry_run=dry_run)
+
+    def restart(self) -> None:
+        """Go on as another process, after the leases of the one before have ended."""
+        self.effects = Effects()
+        self.time.forward(seconds=61)
+
+
+def ip(number: int, **fields: object) -> Indicator:
+    """Return an indicator of an address, as it was modified at `START`."""
+    key = Key("ipv4", f"192.0.{number // 250 % 250}.{number % 250}")
+    return Indicator(key=key, modified=START, **{"confidence": 80, **fields})  # type: ignore[arg-type]
+
+
+def wanted(*sources: FakeSource) -> dict[Key, Indicator]:
+    """Return what the destination ends with when no policy interferes: per key the highest."""
+    rows: dict[Key, Indicator] = {}
+    for source in sources:
+        for upsert in source.living.values():
+            for indicator in upsert.indicators:
+                known = rows.get(indicator.key)
+                if known is None or _worth(indicator) > _worth(known):
+                    rows[indicator.key] = indicator
+    return rows
+
+
+def _worth(indicator: Indicator) -> tuple[int, datetime]:
+    return indicator.score or indicator.confidence or 0, indicator.modified
