@@ -8,12 +8,12 @@ contracts/sentinel-and-defender.md 4.1.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from mdti.errors import InputError
 from mdti.ioc import HostParser
 from mdti.models import FileHash, Host, Incident, IncidentStatus, LeftOut, Severity
+from mdti.moment import moment_of
 
 T = TypeVar("T", bound=str)
 
@@ -77,8 +77,8 @@ def parse_incident(
         title=_text(_get(properties, "title")),
         severity=_one_of(_get(properties, "severity"), SEVERITIES),
         status=_one_of(_get(properties, "status"), _STATUSES),
-        at=_time(_get(properties, "lastActivityTimeUtc"))
-        or _time(_get(properties, "createdTimeUtc")),
+        at=moment_of(_get(properties, "lastActivityTimeUtc"))
+        or moment_of(_get(properties, "createdTimeUtc")),
         labels=_labels(_get(properties, "labels")),
         hosts=hosts,
         hashes=tuple(found.hashes),
@@ -203,14 +203,6 @@ def _observe(mode: object) -> bool:
     if mode == "observe":
         return True
     raise InputError("`mode` must be act or observe.")
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(_text(value))
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _labels(value: object) -> tuple[str, ...]:

@@ -4,9 +4,10 @@ Every field may be missing, null or of a kind that is not documented; what canno
 counted or left out, never guessed. Shapes: contracts/graph-threat-intelligence.md 1.5 to 1.7.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from mdti.errors import BadAnswer
@@ -22,6 +23,7 @@ from mdti.models import (
     Resolutions,
     Rule,
 )
+from mdti.moment import moment_of
 from mdti.pruning import RECORD_TYPES
 
 _HASHES = {32: "MD5", 40: "SHA1", 64: "SHA256"}
@@ -40,7 +42,7 @@ class Indicator:
 def reputation_of(body: object) -> Reputation:
     """Return a reputation; raise `BadAnswer` when the body has no score."""
     score = _get(body, "score")
-    if not isinstance(score, int | float) or isinstance(score, bool):
+    if not _is_number(score):
         raise BadAnswer("A reputation came without a score.")
     rules = _get(body, "rules")
     return Reputation(
@@ -53,7 +55,7 @@ def reputation_of(body: object) -> Reputation:
 def _rule(body: object) -> Rule:
     description = _get(body, "description")
     if isinstance(description, list):
-        description = ", ".join(map(_text, description))
+        description = ", ".join(_texts(description))
     return Rule(
         name=_text(_get(body, "name")),
         description=_text(description),
@@ -78,9 +80,9 @@ def resolutions_of(
         if kind not in RECORD_TYPES:
             continue
         answer = _artifact_host(_get(record, "artifact"), parser)
-        collected = _time(_get(record, "collectedDateTime"))
-        last = _time(_get(record, "lastSeenDateTime")) or collected
-        first = _time(_get(record, "firstSeenDateTime")) or last
+        collected = moment_of(_get(record, "collectedDateTime"))
+        last = moment_of(_get(record, "lastSeenDateTime")) or collected
+        first = moment_of(_get(record, "firstSeenDateTime")) or last
         if answer is None or first is None or last is None or answer == host:
             dropped += 1
             continue
@@ -108,7 +110,7 @@ def profile_of(body: object) -> IntelProfile | None:
             else ()
         ),
         targets=_texts(_get(body, "targets")),
-        first_active=_time(_get(body, "firstActiveDateTime")),
+        first_active=moment_of(_get(body, "firstActiveDateTime")),
         summary=_content(_get(body, "summary")),
         description=_content(_get(body, "description")),
         tradecraft=_content(_get(body, "tradecraft")),
@@ -125,7 +127,7 @@ def article_of(body: object) -> Article:
         title=_text(_get(body, "title")),
         tags=_texts(_get(body, "tags")),
         text="\n".join((_content(_get(body, "summary")), _content(_get(body, "body")))).strip(),
-        updated=_time(_get(body, "lastUpdatedDateTime")),
+        updated=moment_of(_get(body, "lastUpdatedDateTime")),
     )
 
 
@@ -138,8 +140,8 @@ def indicator_of(body: object, *, parser: HostParser) -> Indicator | None:
     return Indicator(
         found,
         _text(_get(body, "source")) or "unknown",
-        _time(_get(body, "firstSeenDateTime")),
-        _time(_get(body, "lastSeenDateTime")),
+        moment_of(_get(body, "firstSeenDateTime")),
+        moment_of(_get(body, "lastSeenDateTime")),
     )
 
 
@@ -168,14 +170,12 @@ def _get(body: object, name: str) -> Any:
     return body.get(name) if isinstance(body, Mapping) else None
 
 
+def _is_number(value: object) -> bool:
+    """True for a JSON number; `NaN` and `Infinity`, which Python reads as well, are none."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _text(value: object) -> str:
     return value.strip() if isinstance(value, str) else ""
-
-
-def _time(value: object) -> datetime | None:
-    """Return an ISO 8601 time with any number of fractional digits; without a zone it is UTC."""
-    try:
-        moment = datetime.fromisoformat(_text(value))
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
