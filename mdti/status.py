@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mdti.client import MdtiClient
 from mdti.credentials import Identity
-from mdti.errors import MdtiError
+from mdti.errors import ApiError, MdtiError, SettingError, StoreError
 from mdti.graph_api import HUNTING_PERMISSION, PERMISSION
 from mdti.index import ActorIndexes
 from mdti.infrastructure import Infrastructure
@@ -143,7 +143,8 @@ class SelfTest:
         try:
             envelope = self.transport().send(pack(rule, parts), deadline=deadline)
         except MdtiError as error:
-            message = f"The tenant does not accept batches: {error.message}"
+            said = "does not accept batches" if _is_answer(error) else "could not be asked"
+            message = f"The tenant {said}: {error.message}"
             return Check("batch", _refused(self._graph), message, "Keep GRAPH_BATCH off.", facts)
         (part,) = unpack(envelope, parts, api=envelope.api)
         status = getattr(part, "status", None)
@@ -188,11 +189,26 @@ def _tried(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except MdtiError as error:
-        return Check(name, "failed", error.message, error.hint or "", {"code": error.code})
+        return Check(name, "failed", error.message, _advice(error), {"code": error.code})
+
+
+def _advice(error: MdtiError) -> str:
+    if error.hint:
+        return error.hint
+    if isinstance(error, SettingError):
+        return "Correct the app setting."
+    if isinstance(error, StoreError):
+        return "Check the storage, and what the app's identity may do there."
+    return "Ask again in some minutes; a failure that stays is one for Microsoft's support."
 
 
 def _refused(graph: GraphSettings) -> State:
     return "failed" if graph.batch else "warning"
+
+
+def _is_answer(error: MdtiError) -> bool:
+    """True when the error says something about batches, and not about identity or an outage."""
+    return isinstance(error, ApiError) and (error.status or 0) in {400, 403, 404, 405, 501}
 
 
 def _roles(claims: Mapping[str, Any]) -> tuple[str, ...]:
