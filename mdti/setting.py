@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
+_NO_ROOT = re.compile(r"[\s?#@\\]")  # a query, a fragment, a user, or two readings of one URL
+
 
 @dataclass(frozen=True, slots=True)
 class Setting(Generic[T]):
@@ -82,7 +84,7 @@ def endpoint(value: str) -> str:
     """Return a root URL without a slash at its end; plain HTTP is for loopback only."""
     url = value.strip().rstrip("/")
     parts = urlsplit(url)
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
+    if not parts.hostname or parts.port == 0 or _NO_ROOT.search(url):
         raise ValueError(value)
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
         raise ValueError(value)
