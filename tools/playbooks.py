@@ -1,10 +1,12 @@
-"""Make what follows from the incident playbook's template, so that nothing is written twice.
+"""Make the playbooks' files that follow from others, so that nothing is written twice.
 
-    python -m tools.playbooks            write azuredeploy.http.json and workflow.svg
+    python -m tools.playbooks            write templates and pictures
     python -m tools.playbooks --check    exit 1 when a file is not what would be written
 
-`azuredeploy.json` is the source. The second template has the same actions behind an HTTP request
-trigger; the picture shows the steps that reach out or decide, and leaves out bookkeeping.
+The incident playbook's `azuredeploy.json` is a source: its second template has the same actions
+behind an HTTP request trigger. The feed playbooks' templates come from a table in
+`tools.feed_playbooks`. A picture shows the steps that reach out or decide, and leaves out
+bookkeeping.
 """
 
 import argparse
@@ -15,9 +17,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tools.feed_playbooks import FEED_PLAYBOOKS, feed_template
 from tools.workflow_picture import draw
 
-FOLDER = Path(__file__).parents[1] / "logicapps" / "incident-actor-brief"
+LOGICAPPS = Path(__file__).parents[1] / "logicapps"
+INCIDENT = "incident-actor-brief"
 SOURCE = "azuredeploy.json"
 _NAME = "MDTI-Incident-Actor-Brief"
 _RULES = ("CreateAutomationRules", "WorkspaceName", "WorkspaceResourceGroup")
@@ -103,16 +107,39 @@ def http_template(template: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def made_files() -> dict[Path, str]:
-    """Return the files that follow from the source, and what they should hold."""
-    template = json.loads((FOLDER / SOURCE).read_text("utf-8"))
-    second = json.dumps(http_template(template), indent=2, ensure_ascii=False) + "\n"
-    definition = _workflow(template)["properties"]["definition"]
-    variables = template["variables"]
+def made_files(logicapps: Path) -> dict[Path, str]:
+    """Return the files below this folder that follow from others, and what they should hold."""
+    return incident_files(logicapps / INCIDENT) | feed_files(logicapps)
+
+
+def incident_files(folder: Path) -> dict[Path, str]:
+    """Return what follows from the incident playbook's template in this folder."""
+    template = json.loads((folder / SOURCE).read_text("utf-8"))
+    stand_ins = {"Ask_Copilot": template["variables"]["askCopilot"]}
     return {
-        FOLDER / "azuredeploy.http.json": second,
-        FOLDER / "workflow.svg": draw(definition, {"Ask_Copilot": variables["askCopilot"]}),
+        folder / "azuredeploy.http.json": _text(http_template(template)),
+        folder / "workflow.svg": draw(_definition(template), stand_ins),
     }
+
+
+def feed_files(logicapps: Path) -> dict[Path, str]:
+    """Return the templates and pictures of the feed playbooks."""
+    made = {}
+    for playbook in FEED_PLAYBOOKS:
+        template = feed_template(playbook)
+        folder = logicapps / playbook.feed
+        made[folder / "azuredeploy.json"] = _text(template)
+        made[folder / "workflow.svg"] = draw(_definition(template), {})
+    return made
+
+
+def _text(template: Mapping[str, Any]) -> str:
+    return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
+
+
+def _definition(template: Mapping[str, Any]) -> dict[str, Any]:
+    definition: dict[str, Any] = _workflow(template)["properties"]["definition"]
+    return definition
 
 
 def _workflow(template: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,12 +154,14 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args().check
     stale = False
-    for path, text in made_files().items():
+    for path, text in made_files(LOGICAPPS).items():
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text("utf-8") != text:
             stale = True
-            sys.stderr.write(f"{path.name} is not what {SOURCE} makes of it\n")
+            name = path.relative_to(LOGICAPPS)
+            sys.stderr.write(f"{name} is not what python -m tools.playbooks makes of it\n")
     return int(stale)
 
 

@@ -40,7 +40,7 @@ def requests_of(path: Path) -> list[tuple[str, str, Mapping[str, Any]]]:
     return found
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=template_name)
+@pytest.mark.parametrize("path", INCIDENT, ids=template_name)
 def test_the_routes_are_those_of_the_function_app(path: Path) -> None:
     routes = set()
     for function in fresh_function_app().app.get_functions():
@@ -53,7 +53,7 @@ def test_the_routes_are_those_of_the_function_app(path: Path) -> None:
     assert {(method, route) for method, route, _ in requests} <= routes
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=template_name)
+@pytest.mark.parametrize("path", INCIDENT, ids=template_name)
 def test_the_requests_are_those_of_the_openapi_document(
     path: Path, contract: dict[str, Any]
 ) -> None:

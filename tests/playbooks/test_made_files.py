@@ -5,14 +5,27 @@ from pathlib import Path
 import pytest
 
 from tests.playbooks.arm import load, workflow_of
+from tests.playbooks.definitions import TEMPLATES
 from tests.playbooks.place import REQUIRED
 from tools import playbooks
-from tools.playbooks import FOLDER, SOURCE, made_files
+from tools.playbooks import INCIDENT, LOGICAPPS, SOURCE, made_files
+
+FOLDER = LOGICAPPS / INCIDENT
 
 
-def test_the_second_template_and_the_picture_follow_from_the_first() -> None:
-    for path, text in made_files().items():
-        assert path.read_text("utf-8") == text, f"run: python -m tools.playbooks ({path.name})"
+def test_templates_and_pictures_are_what_is_made_of_their_sources() -> None:
+    for path, text in made_files(LOGICAPPS).items():
+        assert path.read_text("utf-8") == text, f"run: python -m tools.playbooks ({path})"
+
+
+def test_every_template_is_a_source_or_made_and_has_a_readme_and_a_picture() -> None:
+    made = set(made_files(LOGICAPPS))
+    assert set(TEMPLATES) == {path for path in made if path.suffix == ".json"} | {FOLDER / SOURCE}
+    for path in TEMPLATES:
+        assert path.with_name("workflow.svg") in made
+        assert "![The steps of the playbook](workflow.svg)" in (
+            path.with_name("README.md").read_text("utf-8")
+        )
 
 
 def test_both_templates_do_the_same() -> None:
@@ -39,11 +52,13 @@ def test_a_signed_address_does_not_open_the_second_template() -> None:
 def test_a_stale_file_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copy(FOLDER / SOURCE, tmp_path)
-    monkeypatch.setattr(playbooks, "FOLDER", tmp_path)
+    (tmp_path / INCIDENT).mkdir()
+    shutil.copy(FOLDER / SOURCE, tmp_path / INCIDENT)
+    monkeypatch.setattr(playbooks, "LOGICAPPS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["playbooks", "--check"])
     assert playbooks.main() == 1
-    assert "workflow.svg is not what azuredeploy.json makes of it" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{INCIDENT}/workflow.svg is not what python -m tools.playbooks makes of it" in said
     monkeypatch.setattr(sys, "argv", ["playbooks"])
     assert playbooks.main() == 0
     monkeypatch.setattr(sys, "argv", ["playbooks", "--check"])

@@ -1,0 +1,238 @@
+"""The workflow of a feed playbook: start a run of the feed, wait for it, and show its report.
+
+A run that failed or is incomplete fails the workflow's run, so that the run history says so.
+"""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+_WORKFLOW = (
+    "https://schema.management.azure.com/providers/Microsoft.Logic/schemas/"
+    "2016-06-01/workflowdefinition.json#"
+)
+_RUN_LIMIT = "PT50M"
+"""A run stops itself after 25 minutes; the rest is for a run that it has to wait for."""
+
+_CALL_LIMIT = "PT5M"
+_ENDS = ["Succeeded", "Failed", "TimedOut"]
+_STATUS = "variables('Answer')?['statusCode']"
+_BODY = "variables('Answer')?['body']"
+
+
+def feed_definition(feed: str, *, dated: bool) -> Json:
+    """Return the workflow definition; `dated` when the source is read from a date on."""
+    start = _request(feed, dated=dated)
+    return {
+        "$schema": _WORKFLOW,
+        "contentVersion": "1.0.0.0",
+        "parameters": _parameters(dated),
+        "triggers": {
+            "Recurrence": {
+                "type": "Recurrence",
+                "description": "One run at a time.",
+                "recurrence": {
+                    "frequency": "Hour",
+                    "interval": "[parameters('intervalRecurrence')]",
+                },
+                "runtimeConfiguration": {"concurrency": {"runs": 1}},
+            }
+        },
+        "actions": {
+            "Answer_of_the_function": {
+                "type": "InitializeVariable",
+                "runAfter": {},
+                "inputs": {"variables": [{"name": "Answer", "type": "object", "value": {}}]},
+            },
+            "Poll_in_a_loop": {
+                "type": "If",
+                "runAfter": {"Answer_of_the_function": ["Succeeded"]},
+                "expression": {"equals": ["@parameters('PollMode')", "until"]},
+                "actions": _start_and_poll(start),
+                "else": {"actions": _run(start)},
+            },
+            "Answered": _answered(feed),
+        },
+        "outputs": {},
+    }
+
+
+def _parameters(dated: bool) -> Json:
+    depth = {"feedFetchDepth": {"type": "Int"}} if dated else {}
+    return {
+        "FunctionBaseUrl": {"type": "String"},
+        "FunctionAudience": {"type": "String"},
+        **depth,
+        "DryRun": {"type": "Bool", "defaultValue": False},
+        "Full": {"type": "Bool", "defaultValue": False},
+        "PollMode": {
+            "type": "String",
+            "defaultValue": "auto",
+            "allowedValues": ["auto", "until"],
+        },
+    }
+
+
+def _run(start: Json) -> Json:
+    followed = {
+        "description": "A 202 is followed by Logic Apps themselves, with the same identity.",
+        "limit": {"timeout": _RUN_LIMIT},
+    }
+    return {
+        "Run_feed": start | followed,
+        "Note_answer": _note("Run_feed", "Running the feed"),
+    }
+
+
+def _start_and_poll(start: Json) -> Json:
+    job = "@{last(split(outputs('Start_feed_run')?['headers']?['Location'], '/'))}"
+    poll = _http("GET", f"jobs/{job}")
+    poll |= {
+        "description": "The job's path is ours and only its id is taken from the answer, so the "
+        "identity's token goes nowhere else.",
+        "runAfter": {"Pause": ["Succeeded"]},
+        "operationOptions": "DisableAsyncPattern",
+    }
+    pause = "@int(coalesce(outputs('Start_feed_run')?['headers']?['Retry-After'], '10'))"
+    return {
+        "Start_feed_run": start | {"operationOptions": "DisableAsyncPattern"},
+        "Note_start": _note("Start_feed_run", "Starting the feed"),
+        "While_running": {
+            "type": "If",
+            "runAfter": {"Note_start": ["Succeeded"]},
+            "expression": {"equals": [f"@{_STATUS}", 202]},
+            "actions": {
+                "Until_done": {
+                    "type": "Until",
+                    "runAfter": {},
+                    "expression": f"@not(equals({_STATUS}, 202))",
+                    "limit": {"count": 600, "timeout": _RUN_LIMIT},
+                    "actions": {
+                        "Pause": {
+                            "type": "Wait",
+                            "runAfter": {},
+                            "inputs": {"interval": {"count": pause, "unit": "Second"}},
+                        },
+                        "Poll": poll,
+                        "Note_poll": _note("Poll", "Waiting for the feed"),
+                    },
+                }
+            },
+            "else": {"actions": {}},
+        },
+    }
+
+
+def _answered(feed: str) -> Json:
+    body = f"string(coalesce({_BODY}, ''))"
+    problem = "outputs('Report')?['error']?['message']"
+    return {
+        "type": "If",
+        "runAfter": {"Poll_in_a_loop": ["Succeeded"]},
+        "expression": {
+            "and": [{"equals": [f"@{_STATUS}", 200]}, {"startsWith": [f"@{body}", "{"]}]
+        },
+        "actions": {
+            "Report": {"type": "Compose", "runAfter": {}, "inputs": f"@{_BODY}"},
+            "Done_with_everything": {
+                "type": "If",
+                "runAfter": {"Report": ["Succeeded"]},
+                "expression": {
+                    "and": [
+                        {"equals": ["@outputs('Report')?['complete']", True]},
+                        {"equals": ["@outputs('Report')?['error']", "@null"]},
+                    ]
+                },
+                "actions": {},
+                "else": {
+                    "actions": {
+                        "Stop_as_incomplete": _stop(
+                            {},
+                            "FeedRunIncomplete",
+                            f"{feed}: @{{coalesce({problem}, 'not all was done yet; the action "
+                            "Report counts what remains, and the app goes on with it')}",
+                        )
+                    }
+                },
+            },
+        },
+        "else": {
+            "actions": {
+                "Error": {
+                    "type": "Compose",
+                    "runAfter": {},
+                    "inputs": f"@json(if(startsWith({body}, '{{'), {body}, '{{}}'))",
+                },
+                "Stop_as_failed": _stop(
+                    {"Error": ["Succeeded"]},
+                    "FeedRunFailed",
+                    f"@{{variables('Answer')?['step']}}: HTTP @{{coalesce({_STATUS}, 0)}}, "
+                    f"@{{if(equals({_STATUS}, 202), 'the run has not ended within 50 minutes', "
+                    "coalesce(outputs('Error')?['error']?['message'], "
+                    "variables('Answer')?['problem'], 'no answer that can be read'))}",
+                ),
+            }
+        },
+    }
+
+
+def _request(feed: str, *, dated: bool) -> Json:
+    action = _http("POST", f"feeds/{feed}/runs")
+    depth = {"depthDays": "@parameters('feedFetchDepth')"} if dated else {}
+    action["inputs"] |= {
+        "headers": {
+            "Prefer": "respond-async",
+            "Idempotency-Key": "@{workflow()['run']['name']}",
+        },
+        "body": {**depth, "dryRun": "@parameters('DryRun')", "full": "@parameters('Full')"},
+    }
+    return action
+
+
+def _http(method: str, path: str) -> Json:
+    return {
+        "type": "Http",
+        "runAfter": {},
+        "limit": {"timeout": _CALL_LIMIT},
+        "inputs": {
+            "method": method,
+            "uri": f"@{{parameters('FunctionBaseUrl')}}/api/v1/{path}",
+            "authentication": {
+                "type": "ManagedServiceIdentity",
+                "identity": "[parameters('IdentityResourceId')]",
+                "audience": "@parameters('FunctionAudience')",
+            },
+            "retryPolicy": {
+                "type": "exponential",
+                "count": 4,
+                "interval": "PT10S",
+                "minimumInterval": "PT10S",
+                "maximumInterval": "PT5M",
+            },
+        },
+        "runtimeConfiguration": {"secureData": {"properties": ["inputs"]}},
+    }
+
+
+def _note(action: str, step: str) -> Json:
+    return {
+        "type": "SetVariable",
+        "runAfter": {action: _ENDS},
+        "inputs": {
+            "name": "Answer",
+            "value": {
+                "step": step,
+                "statusCode": f"@outputs('{action}')?['statusCode']",
+                "body": f"@outputs('{action}')?['body']",
+                "problem": f"@actions('{action}')?['error']?['message']",
+            },
+        },
+    }
+
+
+def _stop(after: Json, code: str, message: str) -> Json:
+    return {
+        "type": "Terminate",
+        "runAfter": after,
+        "inputs": {"runStatus": "Failed", "runError": {"code": code, "message": message}},
+    }
