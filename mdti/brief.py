@@ -137,7 +137,9 @@ def merged_actors(
 
 def comment_id(incident_id: str, section: str, findings: Sequence[str]) -> str:
     """Return the id of a comment: the same findings on the same incident get the same one."""
-    return str(uuid5(_COMMENTS, "\n".join((incident_id.lower(), section, *sorted(findings)))))
+    text = "\n".join((incident_id.lower(), section, *sorted(findings)))
+    # JSON may hold half a surrogate pair, which UTF-8 does not.
+    return str(uuid5(_COMMENTS, text.encode("utf-8", "backslashreplace").decode()))
 
 
 def _joined(one: Actor, other: Actor) -> Actor:
