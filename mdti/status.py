@@ -171,8 +171,10 @@ class SelfTest:
         return Check("actorIndex", "ok", message, facts=facts)
 
     def _lists(self) -> Check:
-        date = self.infrastructure().snapshot.isoformat()
-        return Check("lists", "ok", f"Public lists of infrastructure are of {date}.")
+        lists = self.infrastructure()
+        date = lists.snapshot.isoformat()
+        message = f"Public lists of infrastructure are of {date} ({lists.source})."
+        return Check("lists", "ok", message)
 
     @property
     def _graph(self) -> GraphSettings:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mdti.allowlist import Allowlist
 from mdti.errors import SettingError
-from mdti.infrastructure import Infrastructure, Ranges, Standing, parse_lists, read_lists
+from mdti.infrastructure import Infrastructure, Ranges, Standing, parse_lists, read_date, read_lists
 from mdti.models import Host
 
 SMALL = """# snapshot: 2026-01-02
@@ -169,6 +169,15 @@ def test_a_damaged_snapshot_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SettingError, match="damaged"):
         read_lists(path)
+
+
+def test_the_date_is_known_without_reading_the_lists(tmp_path: Path) -> None:
+    path = tmp_path / "lists.txt"
+    path.write_text(SMALL[: SMALL.index("[")], encoding="utf-8")
+    assert Infrastructure(path=path).snapshot == date(2026, 1, 2)
+    path.with_suffix(".bad").write_text("# snapshot: yesterday\n", encoding="utf-8")
+    with pytest.raises(SettingError, match="damaged"):
+        read_date(path.with_suffix(".bad"))
 
 
 _boundaries = st.lists(st.integers(0, 300), unique=True, max_size=24).map(sorted)
