@@ -1,0 +1,228 @@
+"""Stands for the Azure CLI: keeps a small tenant in a file and records every call.
+
+    python fake_az.py STATE az-arguments...
+
+It knows the commands and options that `grant.sh` uses and refuses all others, as the real one does.
+A text in the state's `refuse` makes every changing call that contains it fail.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import jmespath
+
+OUTPUT = {"--query", "--output"}
+KNOWN: Mapping[tuple[str, ...], set[str]] = {
+    ("account", "show"): set(),
+    ("cloud", "show"): set(),
+    ("group", "exists"): {"--name"},
+    ("group", "create"): {"--name", "--location"},
+    ("identity", "show"): {"--ids", "--resource-group", "--name"},
+    ("identity", "create"): {"--resource-group", "--name", "--location"},
+    ("ad", "sp", "show"): {"--id"},
+    ("rest",): {"--method", "--url", "--headers", "--body"},
+    ("role", "assignment", "list"): {"--assignee", "--role", "--scope", "--include-inherited"},
+    ("role", "assignment", "create"): {
+        "--assignee-object-id",
+        "--assignee-principal-type",
+        "--role",
+        "--scope",
+    },
+    ("functionapp", "list"): {"--resource-group"},
+    ("functionapp", "config", "appsettings", "set"): {"--resource-group", "--name", "--settings"},
+    ("resource", "list"): {"--resource-group", "--resource-type"},
+    ("deployment", "group", "create"): {
+        "--name",
+        "--subscription",
+        "--resource-group",
+        "--template-file",
+        "--parameters",
+    },
+}
+CHANGES = {"create", "set"}
+
+
+class Refused(Exception):
+    """The CLI answers with an error."""
+
+
+class Az:
+    """One call, on the state of the tenant."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def run(self, command: tuple[str, ...], options: Mapping[str, list[str]]) -> Any:
+        """Return what the command prints before `--query` is applied."""
+        if not self.state["signedIn"]:
+            raise Refused("Please run 'az login' to setup account.")
+        name = "_" + "_".join(command)
+        work: Callable[[Mapping[str, list[str]]], Any] = getattr(self, name)
+        return work(options)
+
+    def _account_show(self, options: Mapping[str, list[str]]) -> Any:
+        return {"id": self.state["subscription"]}
+
+    def _cloud_show(self, options: Mapping[str, list[str]]) -> Any:
+        return self.state["cloud"]
+
+    def _group_exists(self, options: Mapping[str, list[str]]) -> Any:
+        return options["--name"][0] in self.state["groups"]
+
+    def _group_create(self, options: Mapping[str, list[str]]) -> Any:
+        self.state["groups"].append(options["--name"][0])
+        return {}
+
+    def _identity_show(self, options: Mapping[str, list[str]]) -> Any:
+        found = options.get("--ids") or [self._identity(options)]
+        if found[0] not in self.state["identities"]:
+            raise Refused("(ResourceNotFound)")
+        return {"principalId": self.state["identities"][found[0]]}
+
+    def _identity_create(self, options: Mapping[str, list[str]]) -> Any:
+        if options["--resource-group"][0] not in self.state["groups"]:
+            raise Refused("(ResourceGroupNotFound)")
+        made = self._identity(options)
+        principal = self.state["identities"].setdefault(made, str(uuid5(NAMESPACE_URL, made)))
+        return {"principalId": principal}
+
+    def _identity(self, options: Mapping[str, list[str]]) -> str:
+        group, name = options["--resource-group"][0], options["--name"][0]
+        return (
+            f"/subscriptions/{self.state['subscription']}/resourceGroups/{group}/providers/"
+            f"Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
+        )
+
+    def _ad_sp_show(self, options: Mapping[str, list[str]]) -> Any:
+        try:
+            return self.state["apis"][options["--id"][0]]
+        except KeyError:
+            raise Refused("Resource does not exist") from None
+
+    def _role_assignment_list(self, options: Mapping[str, list[str]]) -> Any:
+        principal, role, scope = (
+            options[f"--{name}"][0].lower() for name in ("assignee", "role", "scope")
+        )
+        return [
+            {"id": "/an/assignment"}
+            for one in self.state["assignments"]
+            if (one[0].lower(), one[1].lower()) == (principal, role)
+            and scope.startswith(one[2].lower())
+        ]
+
+    def _role_assignment_create(self, options: Mapping[str, list[str]]) -> Any:
+        names = ("assignee-object-id", "role", "scope")
+        self.state["assignments"].append([options[f"--{name}"][0] for name in names])
+        return {}
+
+    def _functionapp_list(self, options: Mapping[str, list[str]]) -> Any:
+        return self.state["sites"]
+
+    def _functionapp_config_appsettings_set(self, options: Mapping[str, list[str]]) -> Any:
+        self.state["settings"] |= dict(one.split("=", 1) for one in options["--settings"])
+        return {}
+
+    def _resource_list(self, options: Mapping[str, list[str]]) -> Any:
+        return self.state["workflows"]
+
+    def _deployment_group_create(self, options: Mapping[str, list[str]]) -> Any:
+        given = dict(one.split("=", 1) for one in options["--parameters"])
+        template = json.loads(Path(options["--template-file"][0]).read_text("utf-8"))
+        if set(given) != set(template["parameters"]):
+            raise Refused("(InvalidTemplate)")
+        rules = self.state["rules"].setdefault(given["workspaceName"], [])
+        for one in template["resources"]:
+            target = {"logicAppResourceId": given["playbookResourceId"]}
+            action = {"actionType": "RunPlaybook", "actionConfiguration": target}
+            rules.append({"id": one["name"], "properties": {"actions": [action]}})
+        return {}
+
+    def _rest(self, options: Mapping[str, list[str]]) -> Any:
+        method, url = options["--method"][0], options["--url"][0].split("?")[0]
+        graph = self.state["cloud"]["endpoints"]["microsoftGraphResourceId"]
+        if url.startswith(f"{graph}v1.0/servicePrincipals/"):
+            principal, _, end = url.rpartition("/servicePrincipals/")[2].partition("/")
+            if end != "appRoleAssignments" or principal not in self.state["identities"].values():
+                raise Refused("Not Found")
+            return self._app_roles(method, principal, options)
+        if url.endswith("/enable") and method == "post":
+            for one in self.state["workflows"]:
+                if url == f"{one['id']}/enable":
+                    one["properties"]["state"] = "Enabled"
+                    return None
+        if url.endswith("/Microsoft.Logic/workflows") and method == "get":
+            return {"value": self.state["workflows"]}
+        if url.endswith("/Microsoft.SecurityInsights/automationRules") and method == "get":
+            return {"value": self.state["rules"].get(url.split("/")[8], [])}
+        raise Refused(f"Not Found: {method} {url}")
+
+    def _app_roles(self, method: str, principal: str, options: Mapping[str, list[str]]) -> Any:
+        held = self.state["grants"].setdefault(principal, [])
+        if method == "get":
+            return {"value": held}
+        if self.state["lag"]:
+            self.state["lag"] -= 1
+            raise Refused("Resource does not exist or one of its queried references")
+        body = json.loads(options["--body"][0])
+        if body["principalId"] != principal or method != "post":
+            raise Refused("Bad Request")
+        held.append({"id": f"grant-{len(held)}", **body})
+        return held[-1]
+
+
+def parse(arguments: Sequence[str]) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+    """Return the command and its options; raise Refused for one that the CLI does not have."""
+    words = [index for index, one in enumerate(arguments) if one.startswith("--")]
+    first = words[0] if words else len(arguments)
+    command = tuple(arguments[:first])
+    if command not in KNOWN:
+        raise Refused(f"'{' '.join(command)}' is misspelled or not recognized by the system.")
+    options: dict[str, list[str]] = {}
+    name = ""
+    for one in arguments[first:]:
+        if one.startswith("--"):
+            name = one
+            options[name] = []
+        else:
+            options[name].append(one)
+    unknown = set(options) - KNOWN[command] - OUTPUT
+    if unknown:
+        raise Refused(f"unrecognized arguments: {sorted(unknown)}")
+    return command, options
+
+
+def main() -> int:
+    """Answer one call; return the exit code."""
+    path, arguments = Path(sys.argv[1]), sys.argv[2:]
+    state = json.loads(path.read_text("utf-8"))
+    try:
+        command, options = parse(arguments)
+        change = bool(CHANGES & set(command)) or options.get("--method", ["get"]) != ["get"]
+        state["calls"].append({"change": change, "arguments": arguments})
+        if change and any(text in " ".join(arguments) for text in state["refuse"]):
+            raise Refused("Insufficient privileges to complete the operation.")
+        answer = Az(state).run(command, options)
+    except Refused as refused:
+        path.write_text(json.dumps(state), encoding="utf-8")
+        sys.stderr.write(f"ERROR: {refused}\n")
+        return 1
+    path.write_text(json.dumps(state), encoding="utf-8")
+    if "--query" in options:
+        answer = jmespath.search(options["--query"][0], answer)
+    sys.stdout.write(shown(answer))
+    return 0
+
+
+def shown(answer: Any) -> str:
+    """Return an answer as `--output tsv` prints it."""
+    rows = answer if isinstance(answer, list) else [] if answer is None else [answer]
+    texts = [json.dumps(row) if isinstance(row, (bool, dict)) else str(row) for row in rows]
+    return "".join(f"{text}\n" for text in texts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
