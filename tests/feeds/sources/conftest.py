@@ -3,9 +3,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.feeds.sources.rig import Rig
+from tests.feeds.sources.rig_opencti import OpenCtiRig
 from tests.feeds.sources.rig_threatconnect import ThreatConnectRig
 
-RIGS: dict[str, type[Rig]] = {rig.name: rig for rig in (ThreatConnectRig,)}
+RIGS: dict[str, type[Rig]] = {rig.name: rig for rig in (OpenCtiRig, ThreatConnectRig)}
 
 
 @pytest.fixture(params=sorted(RIGS))

@@ -85,7 +85,7 @@ def test_batches_delivered_twice_change_nothing(rig: Rig) -> None:
     second = rig.read(first[-1].cursor)
     mirror = Mirror().apply(first).apply(second)
 
-    mirror.apply(second).apply(first)
+    mirror.apply(second).apply(batch for batch in first if batch.phase == "delta").apply(second)
 
     assert mirror.values() == alive
 
