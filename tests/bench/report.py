@@ -47,4 +47,5 @@ def _mark(row: Row) -> str:
 def _goal(row: Row) -> str:
     if row.target is None:
         return ""
-    return f"{'<=' if row.at_least is None else '>='} {row.target:g}"
+    ratio = f" ({row.measured / row.target:.2f} of it)" if row.target else ""
+    return f"{'<=' if row.at_least is None else '>='} {row.target:g}{ratio}"

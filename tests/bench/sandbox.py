@@ -1,8 +1,8 @@
 """The sandbox as the benchmarks use it: in a process of its own, and controlled over HTTP.
 
-`python -m tests.bench.sandbox LATENCY NAMES` serves a world of one fact: `SEED` resolved to NAMES
-addresses in the last year, and every 50th of them carries an actor rule. It is for benchmarks that
-need many hosts in one hop; the others run `python -m mdti.sandbox`, which serves the story.
+`python -m tests.bench.sandbox LATENCY NAMES` serves a world of one fact: NAMES names resolved to
+the address `SEED` in the last year, and every 50th of them carries an actor rule. It is for
+benchmarks that need many hosts in one hop; the others run `python -m mdti.sandbox`: the story.
 """
 
 import json
@@ -26,9 +26,9 @@ from mdti.sandbox.odata import Paging
 from mdti.sandbox.world import ACTOR_RULE, World
 
 ROOT = Path(__file__).parents[2]
-SEED = "fan.example"
+SEED = "198.18.0.1"
 EVERY = 50
-"""One artifact of so many is an actor's."""
+"""One name of so many is an actor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,10 @@ def _control(method: str, url: str, **options: Any) -> dict[str, Any]:
 def _world(names: int) -> World:
     world = World(datetime.now(UTC))
     for number in range(names):
-        address = f"198.18.{number // 256}.{number % 256}"
-        world.resolution(SEED, address, 300, 0)
+        name = f"host-{number}.example"
+        world.resolution(name, SEED, 300, 0)
         if number % EVERY == 0:
-            world.rule(address, ACTOR_RULE, f"Actor {number // EVERY}")
+            world.rule(name, ACTOR_RULE, f"Actor {number // EVERY}")
     return world
 
 
