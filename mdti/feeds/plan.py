@@ -57,7 +57,12 @@ class Want:
 
 
 def decide(row: Row | None, want: Want | None, *, now: int, expire_days: int | None) -> Decision:
-    """Return what is to be done about a row; None for one not known, or not wanted."""
+    """Return what is to be done about a row; None for one not known, or not wanted.
+
+    A removal that was begun is ended before anything else: its end decides the generation.
+    """
+    if row is not None and row.intent == "drop":
+        return "nothing"
     if row is None:
         return "nothing" if want is None or want.waiting else "put"
     if want is None:

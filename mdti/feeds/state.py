@@ -171,10 +171,12 @@ class DurableFile:
                 return self._read()
             except _Moved:
                 continue
+            except (zlib.error, struct.error, ValueError, KeyError, sqlite3.Error):
+                break
         raise StoreError(
-            f"a part of the feed's state is missing in {self._prefix}",
+            f"the feed's state in {self._prefix} is damaged or incomplete",
             hint="Restore it from a backup, or delete what begins with that name: the feed then "
-            "reads everything again, and adopts the rows that carry its mark.",
+            "reads everything again, and takes over wanted rows that carry its mark.",
         )
 
     def _read(self) -> sqlite3.Connection:
@@ -191,7 +193,7 @@ class DurableFile:
             for record in self._journal():
                 self._replay(database, record)
             database.commit()
-        except (_Moved, StoreError):
+        except BaseException:
             database.close()
             raise
         return database

@@ -22,7 +22,6 @@ from mdti.feeds.ports import (
     Outcome,
     Owned,
     Phase,
-    Put,
     Remove,
     Skip,
     Source,
@@ -249,6 +248,10 @@ class FakeDestination:
     def ours(self) -> dict[Key, Indicator | None]:
         return {key: cell.indicator for key, cell in self.rows.items() if cell.ours}
 
+    @property
+    def _full(self) -> bool:
+        return self.limits.capacity is not None and len(self.rows) >= self.limits.capacity
+
     def _do(self, operation: Operation) -> Outcome:
         instead = self.verdict(operation)
         if instead is not None:
@@ -263,10 +266,9 @@ class FakeDestination:
             self.revoked.add((key, operation.generation))
         elif self.revokes and (key, operation.generation) in self.revoked:
             self.wrongs.append(f"a revoked row came back: {key.value}")
+        elif there is None and self._full:
+            return Outcome(key, "over_cap", "full")
         else:
-            if self.limits.capacity is not None and there is None:
-                if len(self.rows) >= self.limits.capacity:
-                    return Outcome(key, "over_cap", "full")
             self.rows[key] = Cell(operation.indicator, True, remote_id, operation.generation)
         return self.after(operation) or Outcome(key, "accepted", remote_id=remote_id)
 

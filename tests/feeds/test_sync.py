@@ -1,5 +1,6 @@
 """A run of a feed, from source to destination, and its report."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -198,7 +199,7 @@ def test_the_destination_is_called_no_faster_than_it_allows(place: Place) -> Non
     destination.before_call = lambda operations: moments.append(place.time.clock())
     place.run(filled(150), destination)
     assert len(moments) == 30
-    assert all(later - earlier >= 2.0 for earlier, later in zip(moments, moments[1:], strict=False))
+    assert all(later - earlier >= 2.0 for earlier, later in pairwise(moments))
     assert moments[-1] <= 29 * 2.0 / 0.95
 
 

@@ -1,0 +1,13 @@
+"""What the tests of the feeds share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def disk() -> Iterator[None]:
+    """No machine loses its power here, and waiting for the disk is most of a crash test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mdti.store.files.os.fsync", lambda descriptor: None)
+        yield
