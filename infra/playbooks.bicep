@@ -13,11 +13,51 @@ param functionBaseUrl string
 @description('Audience that the authentication of the function app accepts.')
 param functionAudience string
 
-@description('Deploy: MDTI actor brief for Sentinel incidents.')
-param incidentActorBrief bool = true
+@description('Which playbooks to deploy: names of folders in logicapps/.')
+param chosen array
 
-module incidentActorBriefModule '../logicapps/incident-actor-brief/azuredeploy.json' = if (incidentActorBrief) {
+module incidentActorBrief '../logicapps/incident-actor-brief/azuredeploy.json' = if (contains(chosen, 'incident-actor-brief')) {
   name: 'mdti-incident-actor-brief'
+  params: {
+    Location: location
+    IdentityResourceId: identityResourceId
+    FunctionBaseUrl: functionBaseUrl
+    FunctionAudience: functionAudience
+  }
+}
+
+module mdtiToAnomali '../logicapps/mdti-to-anomali/azuredeploy.json' = if (contains(chosen, 'mdti-to-anomali')) {
+  name: 'mdti-mdti-to-anomali'
+  params: {
+    Location: location
+    IdentityResourceId: identityResourceId
+    FunctionBaseUrl: functionBaseUrl
+    FunctionAudience: functionAudience
+  }
+}
+
+module threatconnectToSentinel '../logicapps/threatconnect-to-sentinel/azuredeploy.json' = if (contains(chosen, 'threatconnect-to-sentinel')) {
+  name: 'mdti-threatconnect-to-sentinel'
+  params: {
+    Location: location
+    IdentityResourceId: identityResourceId
+    FunctionBaseUrl: functionBaseUrl
+    FunctionAudience: functionAudience
+  }
+}
+
+module openctiToDefender '../logicapps/opencti-to-defender/azuredeploy.json' = if (contains(chosen, 'opencti-to-defender')) {
+  name: 'mdti-opencti-to-defender'
+  params: {
+    Location: location
+    IdentityResourceId: identityResourceId
+    FunctionBaseUrl: functionBaseUrl
+    FunctionAudience: functionAudience
+  }
+}
+
+module anyrunToDefender '../logicapps/anyrun-to-defender/azuredeploy.json' = if (contains(chosen, 'anyrun-to-defender')) {
+  name: 'mdti-anyrun-to-defender'
   params: {
     Location: location
     IdentityResourceId: identityResourceId

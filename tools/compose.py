@@ -12,7 +12,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ from tools.links import read_address
 ROOT = Path(__file__).parents[1]
 PLAYBOOKS: Mapping[str, bool] = {
     "incident-actor-brief": True,
+    "mdti-to-anomali": False,
+    "threatconnect-to-sentinel": False,
+    "opencti-to-defender": False,
+    "anyrun-to-defender": False,
 }
 """Every playbook by its folder in `logicapps/`, and whether the button has it ticked."""
 
@@ -155,7 +159,7 @@ def _text(description: str, default: str | None = None) -> dict[str, Any]:
     return parameter | {"metadata": {"description": description}}
 
 
-def bicep_file(templates: Mapping[str, Mapping[str, Any]]) -> str:
+def bicep_file(templates: Iterable[str]) -> str:
     """Return the same composition for `azd`, as modules of this folder."""
     lines = [
         "// Written by `python -m tools.compose`.",
@@ -172,15 +176,15 @@ def bicep_file(templates: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         "@description('Audience that the authentication of the function app accepts.')",
         "param functionAudience string",
+        "",
+        "@description('Which playbooks to deploy: names of folders in logicapps/.')",
+        "param chosen array",
     ]
-    for folder, template in templates.items():
+    for folder in templates:
         lines += [
             "",
-            f"@description('Deploy: {template['metadata']['title']}.')",
-            f"param {camel(folder)} bool = {str(PLAYBOOKS[folder]).lower()}",
-            "",
-            f"module {camel(folder)}Module '../logicapps/{folder}/azuredeploy.json' = "
-            f"if ({camel(folder)}) {{",
+            f"module {camel(folder)} '../logicapps/{folder}/azuredeploy.json' = "
+            f"if (contains(chosen, '{folder}')) {{",
             f"  name: 'mdti-{folder}'",
             "  params: {",
             *(f"    {name}: {name[0].lower()}{name[1:]}" for name in COMMON),
