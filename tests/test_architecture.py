@@ -178,6 +178,16 @@ def loaded_by(root: str) -> set[str]:
     return found
 
 
+def documented(node: ast.Module | ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """Return what is public below `node`, with its docstring; that there is one, ruff sees to."""
+    yield getattr(node, "name", "module"), ast.get_docstring(node) or "Nothing."
+    for child in node.body:
+        if isinstance(child, ast.ClassDef) and not child.name.startswith("_"):
+            yield from documented(child)
+        elif isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+            yield child.name, ast.get_docstring(child) or "Nothing."
+
+
 PRODUCT = sorted(name for name in modules() if not inside(name, ["mdti.sandbox"]))
 SANDBOX = sorted(name for name in modules() if inside(name, ["mdti.sandbox"]))
 THINKING = [name for name in PRODUCT if level(name.removeprefix("mdti.")) < LEVELS.index(EDGE)]
@@ -263,13 +273,3 @@ def test_everything_public_is_described_in_a_sentence(name: str) -> None:
         opening = text.split("\n\n")[0]
         assert opening[0].isupper() or not opening[0].isalpha(), what
         assert opening.endswith((".", ":")), what
-
-
-def documented(node: ast.Module | ast.ClassDef) -> Iterator[tuple[str, str]]:
-    """Return what is public below `node`, with its docstring; that there is one, ruff sees to."""
-    yield getattr(node, "name", "module"), ast.get_docstring(node) or "Nothing."
-    for child in node.body:
-        if isinstance(child, ast.ClassDef) and not child.name.startswith("_"):
-            yield from documented(child)
-        elif isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
-            yield child.name, ast.get_docstring(child) or "Nothing."

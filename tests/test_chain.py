@@ -4,13 +4,14 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdti.chain import Budget, Graph, hop_factor, measure, walk
+from mdti.chain import Budget, Graph, Path, hop_factor, measure, walk
 from mdti.models import Gap, Host, Resolution, Resolutions, Role
 from mdti.pruning import WalkRules
 from tests.brute_force import BruteForce
@@ -130,8 +131,8 @@ def test_a_host_reached_in_two_intervals_goes_on_from_each_only_to_what_overlaps
 
 def test_look_back_applies_to_the_resolutions_of_the_seed_alone() -> None:
     world = PassiveDns.of(
-        seen(SEED, IP, days_ago=(900, 364)),
-        seen(SEED, OTHER_IP, days_ago=(900, 366)),
+        seen(SEED, IP, days_ago=(900, 365)),
+        seen(SEED, OTHER_IP, days_ago=(900, 365.001)),
         seen("old.test", IP, days_ago=(900, 500)),
     )
     assert reached(walked(SEED, world)) == {SEED, IP, "old.test"}
@@ -247,8 +248,8 @@ def test_the_degree_counts_registrable_domains_inside_the_look_back() -> None:
         seen(SEED, IP),
         seen("www.a.test", IP),
         seen("mail.a.test", IP),
-        seen("b.test", IP, days_ago=(800, 364)),
-        seen("c.test", IP, days_ago=(800, 366)),
+        seen("b.test", IP, days_ago=(800, 365)),
+        seen("c.test", IP, days_ago=(800, 365.001)),
         seen("198.51.100.9", IP),
     )
     assert walked(SEED, world).nodes[host(IP)].degree == 4
@@ -507,15 +508,39 @@ PLENTY = Budget(max_requests=10_000)
 SEEDS = st.lists(st.sampled_from(ADDRESSES + NAMES), min_size=1, max_size=3, unique=True)
 
 
-@settings(max_examples=400, deadline=None)
-@given(world=worlds(), seeds=SEEDS)
-def test_the_walk_reaches_what_any_path_reaches_as_near_and_as_strongly(
-    world: tuple[PassiveDns, WalkRules], seeds: list[str]
-) -> None:
-    fetch, chosen = world
+def dense(number: int) -> tuple[PassiveDns, WalkRules]:
+    """Return a small world in which most hosts are reached over several paths and intervals."""
+    chance = random.Random(number)
+    records = []
+    for _ in range(chance.randint(10, 26)):
+        first, last = sorted(chance.choices(DAYS, k=2), reverse=True)
+        name, answer = chance.choice(NAMES), chance.choice(ADDRESSES)
+        records.append(seen(name, answer, days_ago=(first, last)))
+    return PassiveDns.of(*records), rules(
+        {chance.choice(ADDRESSES): chance.choice(ROLES)} if number % 3 == 0 else {},
+        depth=chance.choice((2, 3, 3)),
+        lookback_days=chance.choice((0, 365)),
+        hub_degree=chance.choice((3, 9)),
+        dedicated_degree=chance.choice((1, 2, 3)),
+        fold_subdomains=chance.choice((1, 9)),
+        round_size=chance.choice((1, 2, 16)),
+    )
+
+
+def beats(truth: BruteForce, one: Path, other: Path) -> bool:
+    """Return whether whatever the other path can reach, this one of equal length can as well."""
+    if len(one) != len(other) or truth.strength(one) < truth.strength(other):
+        return False
+    if len(one) == truth.rules.depth:
+        return True
+    return one[-1].first <= other[-1].first and one[-1].last >= other[-1].last
+
+
+def nothing_is_lost(seeds: Sequence[Host], fetch: PassiveDns, chosen: WalkRules) -> None:
+    """Assert that the walk finds each host as near and as strongly as any path leads there."""
     truth = BruteForce(fetch.records, AT, chosen)
-    graph = walk([host(seed) for seed in seeds], fetch, at=AT, rules=chosen, budget=PLENTY)
-    for seed in map(host, seeds):
+    graph = walk(seeds, fetch, at=AT, rules=chosen, budget=PLENTY)
+    for seed in seeds:
         every = truth.paths(seed)
         mine = graph.paths[seed]
         assert set(mine) == set(every)
@@ -524,8 +549,28 @@ def test_the_walk_reaches_what_any_path_reaches_as_near_and_as_strongly(
             assert min(map(len, mine[one])) == min(map(len, paths))
             best = max(map(truth.strength, paths))
             assert max(map(truth.strength, mine[one])) == pytest.approx(best)
+            assert not any(
+                beats(truth, one_way, other)
+                for one_way, other in permutations(mine[one], 2)
+                if not seed.is_address
+            )
     assert graph.gaps == ()
     assert len(fetch.asked) == len(set(fetch.asked))
+
+
+@pytest.mark.parametrize("start", range(0, 1_200, 300))
+def test_in_dense_worlds_the_walk_loses_nothing_that_any_path_reaches(start: int) -> None:
+    for number in range(start, start + 300):
+        fetch, chosen = dense(number)
+        nothing_is_lost([host(NAMES[number % 6]), host(ADDRESSES[number % 4])], fetch, chosen)
+
+
+@settings(max_examples=150, deadline=None)
+@given(world=worlds(), seeds=SEEDS)
+def test_in_any_world_the_walk_loses_nothing_that_any_path_reaches(
+    world: tuple[PassiveDns, WalkRules], seeds: list[str]
+) -> None:
+    nothing_is_lost([host(seed) for seed in seeds], *world)
 
 
 @settings(max_examples=150, deadline=None)
