@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AZURITE := tests/azurite/node_modules
+KUSTO := tests/kusto/node_modules
 
 # Microsoft's worker library exists for Python 3.13 alone: where that is present, all tests run twice.
 PYTHON313 := $(shell for python in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; do \
@@ -25,14 +26,14 @@ demo: $(VENV)/engine
 	@echo
 	@$(BIN)/python -m tests.playbooks.demo
 
-test: $(VENV)/dev $(AZURITE) test-pure $(if $(PYTHON313),test-3.13)
+test: $(VENV)/dev $(AZURITE) $(KUSTO) test-pure $(if $(PYTHON313),test-3.13)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-pure: $(VENV)/dev
 	@$(BIN)/python -m pytest $(PURE_TESTS) $(PURE:%=--cov=mdti.%) --cov=mdti.net.gate \
 		--cov=mdti.render --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
 
-test-3.13: .venv-3.13/dev $(AZURITE)
+test-3.13: .venv-3.13/dev $(AZURITE) $(KUSTO)
 	@$(BIN313)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev
@@ -44,7 +45,7 @@ bench: $(VENV)/dev
 	@$(BIN)/python -m tests.bench $(if $(PREDECESSOR),--predecessor $(PREDECESSOR))
 
 clean:
-	rm -rf $(VENV) .venv-3.13 $(AZURITE) build dist
+	rm -rf $(VENV) .venv-3.13 $(AZURITE) $(KUSTO) build dist
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -74,6 +75,6 @@ $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 	@$(BIN313)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
-# Azurite is Microsoft's storage emulator; without Node its tests say why they are skipped.
-$(AZURITE): tests/azurite/package.json
-	@if command -v npm >/dev/null; then npm ci --silent --prefix tests/azurite && touch $@; fi
+# Microsoft's storage emulator and its Kusto parser; without Node their tests say why they are skipped.
+$(AZURITE) $(KUSTO): %/node_modules: %/package.json
+	@if command -v npm >/dev/null; then npm ci --silent --prefix $* && touch $@; fi

@@ -106,6 +106,7 @@ class _Scope:
             "if": lambda condition, yes, no: yes if condition else no,
             "substring": lambda text, start, length: text[start : start + length],
             "length": len,
+            "string": lambda tree: json.dumps(self.value(tree)),
             "sub": lambda one, other: one - other,
             "split": lambda text, by: text.split(by),
             "last": lambda items: items[-1],

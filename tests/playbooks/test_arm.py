@@ -23,6 +23,7 @@ def resources(*names: Any, **more: Any) -> dict[str, Any]:
         ("[format('{0}/{1}', 'a', 'it''s')]", "a/it's"),
         ("[resourceGroup().location]", "westeurope"),
         ("[last(split('a/b', '/'))]", "b"),
+        ("[string(variables('W'))]", '{"k": "p"}'),
         ("[substring('abc', 0, sub(length('abc'), 1))]", "ab"),
         (
             "[resourceId('Microsoft.Web/connections', 'c')]",
@@ -38,7 +39,7 @@ def test_an_expression_gives_its_value_or_is_refused(expression: str, value: str
     template = resources(
         expression,
         parameters={"P": {"type": "string", "defaultValue": "p"}},
-        variables={"V": "[concat(parameters('P'), '-v')]"},
+        variables={"V": "[concat(parameters('P'), '-v')]", "W": {"k": "[parameters('P')]"}},
     )
     if value is None:
         with pytest.raises(BadTemplate):

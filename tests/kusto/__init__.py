@@ -1,0 +1,1 @@
+"""Microsoft's parser of Kusto queries, on Node.js."""

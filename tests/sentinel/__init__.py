@@ -1,0 +1,1 @@
+"""The content of sentinel/: queries, the workbook and the template that deploys them."""
