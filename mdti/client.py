@@ -135,16 +135,21 @@ class MdtiClient:
         deadline: Deadline,
         meter: Meter | None,
     ) -> dict[_Question, Resolutions | MdtiError]:
-        """Answer each question in the dialect that the tenant is known to accept, or the next."""
+        """Answer each question in the dialect that the tenant is known to accept, or the next.
+
+        A dialect is the tenant's when it takes what an earlier one refused; a question that none
+        takes says nothing about the others.
+        """
         found: dict[_Question, Resolutions | MdtiError] = {}
         wanted = list(asked)
         for number in range(self._dialect, len(_DIALECTS)):
             answers = self._read_in(_DIALECTS[number], wanted, enough, deadline, meter)
             found |= answers
+            if any(isinstance(answer, Resolutions) for answer in answers.values()):
+                self._dialect = number
             wanted = [question for question, answer in answers.items() if _is_refused(answer)]
             if not wanted:
                 break
-            self._dialect = min(number + 1, len(_DIALECTS) - 1)
         return found
 
     def _read_in(

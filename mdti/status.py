@@ -120,7 +120,7 @@ class SelfTest:
             return Check("permission", "ok", message)
         issued, until = _moment(after, "iat"), _moment(after, "exp")
         message = f"{PERMISSION} was not granted when this token was issued ({issued})."
-        if before.get("iat") == after.get("iat"):
+        if dict(before) == dict(after):
             message += f" If it was granted since, {_ROLE_DELAY}: it ends {until}."
         return Check("permission", "failed", message, f"Grant {PERMISSION} to the app's identity.")
 

@@ -17,7 +17,8 @@ from mdti.job import Job
 from mdti.net.transport import Request
 from mdti.render.document import brief_document, dump
 from mdti.sandbox.faults import Fault
-from tests.tenant import SEED, Tenant, brief_of
+from tests.azurite.server import Azurite
+from tests.tenant import SEED, Tenant, brief_of, finding
 
 ROOT = Path(__file__).parents[1]
 
@@ -114,6 +115,18 @@ def test_a_job_gives_the_body_of_the_synchronous_answer(tenant: Tenant) -> None:
     assert json.loads(answer)["ioc"] == {"value": SEED, "kind": "name"}
     with pytest.raises(NotFound):
         app.perform(job(tenant, "other", {}))
+
+
+def test_state_in_blobs_serves_a_second_process_like_state_in_files(
+    tenant: Tenant, azurite: Azurite
+) -> None:
+    storage = {"AzureWebJobsStorage": azurite.connection_string}
+    first = tenant.look_up_one(tenant.app(**storage))
+    tenant.sandbox.forget()
+    second = tenant.look_up_one(tenant.app(**storage))
+    assert finding(first) == finding(second)
+    assert first.complete
+    assert tenant.sandbox.requests == ()
 
 
 def test_an_actor_that_nobody_knows_is_not_found(tenant: Tenant) -> None:

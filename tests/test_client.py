@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from mdti.client import MdtiClient
-from mdti.errors import ApiGone, BadAnswer, ConsentMissing, InputError, MdtiError, Missing
+from mdti.errors import ApiError, ApiGone, BadAnswer, ConsentMissing, InputError, MdtiError, Missing
 from mdti.graph_api import path_of
 from mdti.models import Article, Host, Reputation, Resolutions
 from mdti.sandbox.faults import Fault
@@ -110,6 +110,19 @@ def test_each_dialect_is_found_once_and_then_spoken(
     assert {seen.status for seen in tenant.asked()} == {200}
 
 
+def test_a_host_that_graph_refuses_in_every_dialect_changes_none(
+    client: Client, tenant: Tenant
+) -> None:
+    tenant.faults(Fault(kind="error", status=400, route="GET */telemetry-cache.example/*"))
+    silent, server = client.passive_dns(SILENT, SERVER)
+    assert isinstance(silent, ApiError)
+    assert len(answers(server)) == 4
+    assert silent.status == 400
+    tenant.sandbox.forget()
+    client.passive_dns(SERVER)
+    assert client.queries == ["$top=1000"]
+
+
 def test_small_pages_give_the_same_records(client: Client, tenant: Tenant) -> None:
     whole = client.passive_dns(SERVER, SILENT, HUB)
     for size in (1, 2, 7):
@@ -203,6 +216,19 @@ def test_profiles_and_their_indicators_are_read_page_by_page(
     listed = client.client.profile_indicators(ids, deadline=client.deadline)
     sizes = [0 if isinstance(found, MdtiError) else len(found) for found in listed.values()]
     assert sizes == [len(p.indicators) for p in tenant.sandbox.world.profiles.values()]
+
+
+def test_indicators_beyond_what_can_be_kept_are_an_error_of_their_profile(
+    client: Client, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdti.client.MAX_INDICATORS", 2)
+    options(tenant, paging=Paging(page_size=1, max_page_size=1))
+    ids = list(tenant.sandbox.world.profiles)
+    listed = client.client.profile_indicators(ids, deadline=client.deadline)
+    sizes = [len(profile.indicators) for profile in tenant.sandbox.world.profiles.values()]
+    assert [isinstance(listed[profile_id], BadAnswer) for profile_id in ids] == [
+        size > 2 for size in sizes
+    ]
 
 
 def test_articles_are_read_and_a_missing_one_is_an_error(client: Client, tenant: Tenant) -> None:

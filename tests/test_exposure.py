@@ -65,6 +65,18 @@ def test_an_incident_without_an_actor_asks_for_no_machine(tenant: Tenant) -> Non
     assert hunts(tenant) == 0
 
 
+def test_an_actor_of_low_confidence_asks_for_no_machine(tenant: Tenant) -> None:
+    body = tenant.incident("oneActor")
+    florist = {"domainName": "village-florist.example"}
+    entities = [triggers.entity("DnsResolution", "village-florist.example", florist)]
+    body["object"]["properties"]["relatedEntities"] = entities
+    brief = brief_of(tenant.app(**OURS), body)
+    assert [(actor.name, actor.confidence) for actor in brief.actors] == [
+        ("Marble Thunderhead", "low")
+    ]
+    assert hunts(tenant) == 0
+
+
 def test_without_the_permission_the_brief_stands(tenant: Tenant) -> None:
     tenant.sandbox.identity.withdraw(GRAPH, "ThreatHunting.Read.All")
     brief = brief_of(tenant.app(**OURS), tenant.incident("oneActor"))

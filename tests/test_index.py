@@ -1,3 +1,4 @@
+import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,18 @@ def test_a_copy_survives_being_stored() -> None:
     )
 
 
-@pytest.mark.parametrize("body", [b"", b"\x1f\x8b", b"[]", b"{}", index_of().to_bytes()[:-9]])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\x1f\x8b",
+        index_of().to_bytes()[:-9],
+        gzip.compress(b"[]", mtime=0),
+        gzip.compress(b"{}", mtime=0),
+        gzip.compress(b'{"format": 99}', mtime=0),
+    ],
+    ids=["empty", "head", "cut", "list", "object", "format"],
+)
 def test_a_copy_that_cannot_be_read_is_an_error_of_the_store(body: bytes) -> None:
     with pytest.raises(StoreError):
         ActorIndex.from_bytes(body)

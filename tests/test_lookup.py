@@ -17,6 +17,7 @@ from mdti.errors import (
     SettingError,
     Unauthorized,
 )
+from mdti.lookup import MAX_ARTICLES
 from mdti.sandbox.faults import Fault, Faults, RateLimit
 from mdti.sandbox.graph import GraphOptions
 from mdti.sandbox.identity import GRAPH
@@ -150,6 +151,24 @@ def test_an_article_that_cannot_be_read_is_a_gap(tenant: Tenant) -> None:
         ("article", "parcel-notice.example")
     ]
     assert lookup.actors == ()
+
+
+def test_articles_beyond_the_limit_are_a_gap(tenant: Tenant) -> None:
+    world = tenant.sandbox.world
+    for number in range(MAX_ARTICLES + 2):
+        world.article_rule("weather-today.example", world.article(f"Report {number}"))
+    lookup = tenant.look_up_one(tenant.app(), "weather-today.example")
+    assert [gap.reason for gap in lookup.gaps] == ["2 linked articles were not read"]
+
+
+@pytest.mark.parametrize("kind", ["throttle", "error", "cut", "drop", "noLicence"])
+def test_nothing_is_lost_in_batches_when_the_server_recovers_in_time(
+    tenant: Tenant, kind: str
+) -> None:
+    undisturbed = finding(tenant.look_up_one(tenant.fresh()))
+    for route in (REPUTATION, "POST *batch"):
+        tenant.faults(Fault(kind=kind, route=route, count=2))
+        assert finding(tenant.look_up_one(tenant.fresh(GRAPH_BATCH="on"))) == undisturbed
 
 
 def test_records_that_a_later_api_might_send_are_read_as_far_as_they_go(tenant: Tenant) -> None:

@@ -74,6 +74,7 @@ def test_a_permission_that_was_never_granted_says_what_to_grant(tenant: Tenant) 
     tenant.sandbox.identity.withdraw(GRAPH, TI)
     checks = status(tenant)
     assert "was not granted when this token was issued" in checks["permission"]["message"]
+    assert "the platform keeps" not in checks["permission"]["message"]
     assert checks["permission"]["hint"] == f"Grant {TI} to the app's identity."
     assert "permission" in failed(checks)
 
@@ -164,6 +165,13 @@ def test_easy_auth_without_callers_admits_nobody_and_says_so(
 ) -> None:
     checks = status(tenant, WEBSITE_AUTH_ENABLED="true", MDTI_ALLOWED_CALLERS=callers)
     assert checks["callers"]["state"] == state
+
+
+def test_failures_without_advice_of_their_own_get_some(tenant: Tenant) -> None:
+    tenant.faults(Fault(kind="error", route="GET */reputation"))
+    checks = status(tenant)
+    assert failed(checks) == {"threatIntelligence"}
+    assert checks["threatIntelligence"]["hint"].startswith("Ask again")
 
 
 def test_an_index_that_could_not_be_read_in_full_is_a_failure(tenant: Tenant) -> None:
