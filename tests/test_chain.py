@@ -339,6 +339,23 @@ def test_an_address_of_a_cloud_comes_after_one_that_is_not() -> None:
     assert world.asked == [host(SEED), host(OTHER_IP), host(IP)]
 
 
+def test_of_several_arrivals_at_a_host_the_most_promising_decides_its_turn() -> None:
+    world = PassiveDns.of(
+        seen(SEED, IP, days_ago=(300, 250)),
+        seen(SEED, IP, days_ago=(30, 2)),
+        seen(SEED, OTHER_IP, days_ago=(60, 50)),
+    )
+    walked(SEED, world, round_size=1)
+    assert world.asked == [host(SEED), host(IP), host(OTHER_IP)]
+
+
+def test_what_lies_behind_a_shared_address_comes_later() -> None:
+    others = [seen(f"n{number}.test", IP) for number in range(3)]
+    world = PassiveDns.of(seen(SEED, IP), seen(SEED, OTHER_IP), seen("z.test", OTHER_IP), *others)
+    walked(SEED, world, depth=3, round_size=1, dedicated_degree=2)
+    assert [one.value for one in world.asked[:4]] == [SEED, IP, OTHER_IP, "z.test"]
+
+
 def test_the_limit_of_hosts_is_one_gap_that_says_how_many() -> None:
     graph = walked(SEED, fan(20), max_hosts=5)
     assert len(graph.nodes) == 5
