@@ -4,9 +4,12 @@ import pytest
 
 from tests.feeds.sources.rig import Rig
 from tests.feeds.sources.rig_opencti import OpenCtiRig
+from tests.feeds.sources.rig_taxii import AnyRunRig, TaxiiRig
 from tests.feeds.sources.rig_threatconnect import ThreatConnectRig
 
-RIGS: dict[str, type[Rig]] = {rig.name: rig for rig in (OpenCtiRig, ThreatConnectRig)}
+RIGS: dict[str, type[Rig]] = {
+    rig.name: rig for rig in (AnyRunRig, OpenCtiRig, TaxiiRig, ThreatConnectRig)
+}
 
 
 @pytest.fixture(params=sorted(RIGS))
