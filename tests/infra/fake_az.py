@@ -1,6 +1,6 @@
 """Stands for the Azure CLI: keeps a small tenant in a file and records every call.
 
-    python fake_az.py STATE az-arguments...
+    python -m tests.infra.fake_az STATE az-arguments...
 
 It knows the commands and options that `grant.sh` uses and refuses all others, as the real one does.
 A text in the state's `refuse` makes every changing call that contains it fail.
@@ -15,6 +15,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 import jmespath
 
+from tests.infra.arm import Deployment, Resource, Surroundings
+from tests.playbooks.arm import BadTemplate
+
+ROOT = Path(__file__).parents[2]
 OUTPUT = {"--query", "--output"}
 KNOWN: Mapping[tuple[str, ...], set[str]] = {
     ("account", "show"): set(),
@@ -34,6 +38,7 @@ KNOWN: Mapping[tuple[str, ...], set[str]] = {
     },
     ("functionapp", "list"): {"--resource-group"},
     ("functionapp", "config", "appsettings", "set"): {"--resource-group", "--name", "--settings"},
+    ("monitor", "log-analytics", "workspace", "show"): {"--resource-group", "--workspace-name"},
     ("resource", "list"): {"--resource-group", "--resource-type"},
     ("deployment", "group", "create"): {
         "--name",
@@ -60,7 +65,7 @@ class Az:
         """Return what the command prints before `--query` is applied."""
         if not self.state["signedIn"]:
             raise Refused("Please run 'az login' to setup account.")
-        name = "_" + "_".join(command)
+        name = "_" + "_".join(command).replace("-", "_")
         work: Callable[[Mapping[str, list[str]]], Any] = getattr(self, name)
         return work(options)
 
@@ -129,17 +134,55 @@ class Az:
     def _resource_list(self, options: Mapping[str, list[str]]) -> Any:
         return self.state["workflows"]
 
+    def _monitor_log_analytics_workspace_show(self, options: Mapping[str, list[str]]) -> Any:
+        group, name = options["--resource-group"][0], options["--workspace-name"][0]
+        return {
+            "id": f"/subscriptions/{self.state['subscription']}/resourceGroups/{group}/providers/"
+            f"Microsoft.OperationalInsights/workspaces/{name}"
+        }
+
     def _deployment_group_create(self, options: Mapping[str, list[str]]) -> Any:
-        given = dict(one.split("=", 1) for one in options["--parameters"])
+        given = dict(one.split("=", 1) for one in options.get("--parameters", []))
         template = json.loads(Path(options["--template-file"][0]).read_text("utf-8"))
-        if set(given) != set(template["parameters"]):
-            raise Refused("(InvalidTemplate)")
-        rules = self.state["rules"].setdefault(given["workspaceName"], [])
-        for one in template["resources"]:
-            target = {"logicAppResourceId": given["playbookResourceId"]}
-            action = {"actionType": "RunPlaybook", "actionConfiguration": target}
-            rules.append({"id": one["name"], "properties": {"actions": [action]}})
+        try:
+            deployment = Deployment(
+                template,
+                given,
+                surroundings=Surroundings(group=options["--resource-group"][0], tags=self._tags),
+            )
+        except BadTemplate as error:
+            raise Refused(f"(InvalidTemplate) {error}") from None
+        for one in deployment.everything():
+            self._deploy(one)
         return {}
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        tags: dict[str, str] = self.state["sites"][0]["tags"] if self.state["sites"] else {}
+        return tags
+
+    def _deploy(self, one: Resource) -> None:
+        if one.type == "Microsoft.ManagedIdentity/userAssignedIdentities":
+            self.state["identities"].setdefault(one.id, str(uuid5(NAMESPACE_URL, one.id)))
+        elif one.type == "Microsoft.Web/sites":
+            self.state["sites"] = [{"name": one.name, "tags": one.body["tags"]}]
+        elif one.type == "Microsoft.SecurityInsights/automationRules":
+            workspace = one.body["scope"].rpartition("/")[2]
+            rules = self.state["rules"].setdefault(workspace, [])
+            rules.append({"id": one.name, "properties": one.body["properties"]})
+        elif one.type == "Microsoft.Resources/deployments" and "templateLink" in str(one.body):
+            folder = one.body["properties"]["templateLink"]["uri"].split("/logicapps/")[1]
+            template = json.loads((ROOT / "logicapps" / folder).read_text("utf-8"))
+            passed = one.body["properties"]["parameters"]
+            values = {name: each["value"] for name, each in passed.items()}
+            group = one.id.split("/")[4]
+            nested = Deployment(template, values, surroundings=Surroundings(group=group))
+            for each in nested.everything():
+                self._deploy(each)
+        elif one.type == "Microsoft.Logic/workflows":
+            shown = {"id": one.id, **{key: one.body[key] for key in ("tags", "identity")}}
+            state = {"state": one.body["properties"]["state"]}
+            self.state["workflows"].append(shown | {"properties": state})
 
     def _rest(self, options: Mapping[str, list[str]]) -> Any:
         method, url = options["--method"][0], options["--url"][0].split("?")[0]

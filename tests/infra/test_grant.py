@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mdti.graph_api import HUNTING_PERMISSION, PERMISSION
-from tests.infra.templates import INFRA, platform
+from tests.infra.templates import INFRA, ROOT, platform
 
 SCRIPT = INFRA / "grant.sh"
 SUBSCRIPTION = "5a7d0b0e-0000-4000-8000-00000000c001"
@@ -57,11 +57,9 @@ class Tenant:
         self._folder = folder
         commands = folder / "bin"
         commands.mkdir()
-        fake = Path(__file__).with_name("fake_az.py")
+        fake = f"env PYTHONPATH='{ROOT}' '{sys.executable}' -m tests.infra.fake_az"
         az = commands / "az"
-        az.write_text(
-            f'#!/bin/sh\nexec "{sys.executable}" "{fake}" "{self._state}" "$@"\n', "utf-8"
-        )
+        az.write_text(f"#!/bin/sh\nexec {fake} '{self._state}' \"$@\"\n", "utf-8")
         az.chmod(0o755)
         (commands / "python3").symlink_to(sys.executable)
         self._write(
@@ -118,15 +116,24 @@ class Tenant:
         return found
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run the script."""
+        return self._call("bash", str(SCRIPT), *arguments)
+
+    def shell(self, commands: str) -> "subprocess.CompletedProcess[str]":
+        """Run commands as somebody types them, in the folder of the project."""
+        return self._call("bash", "-c", commands)
+
+    def _call(self, *command: str) -> "subprocess.CompletedProcess[str]":
         self._write(self.state | {"calls": []})
         path = os.pathsep.join([str(self._folder / "bin"), os.environ["PATH"]])
         return subprocess.run(
-            ["bash", str(SCRIPT), *arguments],
+            command,
             env={"PATH": path, "GRANT_WAIT_SECONDS": "0", "TMPDIR": str(self._folder)},
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
 
@@ -220,9 +227,7 @@ def test_the_printed_commands_do_what_the_script_would_do(tmp_path: Path) -> Non
     printed = tenant.run(*NEEDED, "--print").stdout
     commands = [line for line in printed.splitlines() if not line.startswith("#")]
     assert len(commands) == len(BASIC)
-    environment = {"PATH": os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])}
-    for command in commands:
-        subprocess.run(["bash", "-c", command], env=environment, check=True, capture_output=True)
+    assert tenant.shell("set -e\n" + "\n".join(commands)).returncode == 0
     assert tenant.granted == BASIC
 
 
