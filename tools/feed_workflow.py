@@ -149,8 +149,9 @@ def _answered(feed: str) -> Json:
                         "Stop_as_incomplete": _stop(
                             {},
                             "FeedRunIncomplete",
-                            f"{feed}: @{{coalesce({problem}, 'not all was done yet; the action "
-                            "Report counts what remains, and the app goes on with it')}",
+                            f"{feed}: @{{coalesce({problem}, concat('not all was done yet (', "
+                            "string(coalesce(outputs('Report')?['pending'], 0)), ' pending); the "
+                            "action Report has the counts, and the app goes on with the rest'))}",
                         )
                     }
                 },

@@ -85,7 +85,7 @@ def test_a_source_that_is_not_read_by_date_is_asked_without_a_depth(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"complete": False, "pending": 40}, "not all was done"),
+        ({"complete": False, "pending": 40}, "not all was done yet (40 pending)"),
         ({"complete": False, "error": REFUSED}, "ANYRUN_TOKEN is refused."),
         ({"error": REFUSED}, "ANYRUN_TOKEN is refused."),
         ({"complete": None}, "not all was done"),

@@ -84,6 +84,13 @@ def _nested(template: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @each_template
+def test_numbers_have_limits_that_their_defaults_keep(path: Path) -> None:
+    for name, one in load(path)["parameters"].items():
+        if one["type"] == "int":
+            assert one["minValue"] <= one["defaultValue"] <= one["maxValue"], name
+
+
+@each_template
 def test_nothing_in_a_template_is_secret_or_of_a_real_tenant(path: Path) -> None:
     template = load(path)
     for name, one in template["parameters"].items():
