@@ -104,14 +104,12 @@ class ActorNames:
         holds no known name and is not a plausible name names nobody.
         """
         actors: list[ActorRef] = []
-        tools = False
         tidy = _SPACES.sub(" ", text)
         for part in filter(None, (piece.strip(" .)") for piece in _SEPARATORS.split(tidy))):
             alias = _ALSO.match(part)
             name = part[alias.end() :] if alias else part
             profile = self.profile(name)
             if profile is not None and profile.kind != "actor":
-                tools = True
                 continue
             actor = ActorRef(profile.title, profile.id) if profile else None
             if alias and actors:
@@ -120,7 +118,7 @@ class ActorNames:
                 continue
             found = [actor] if actor else list(self.named_in(part)) or _plausible(name)
             actors += found
-        if not actors and not tools:
+        if not actors:
             return self.known_in(text)
         return tuple(sorted(set(actors)))
 

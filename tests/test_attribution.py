@@ -346,6 +346,13 @@ def test_what_rests_on_one_address_alone_bears_no_rival_at_all() -> None:
     assert top.escalate
 
 
+def test_what_rests_on_two_addresses_stands_out_by_the_margin() -> None:
+    graph = graph_of(path(SEED, IP), path(SEED, OTHER_IP), path(SEED, THIRD_IP, "b.test"))
+    weak = {"b.test": [claim(PLAID, "article", naming=10)]}
+    top, _ = actors_of(graph, {IP: [claim(AQUA)], OTHER_IP: [claim(AQUA)], **weak})
+    assert (top.score, top.escalate) == (0.99, True)
+
+
 def test_what_is_said_of_an_address_that_is_the_seed_needs_no_company() -> None:
     (one,) = actors_of(graph_of(seed=IP), {IP: [claim(AQUA, "watchList")]})
     assert one.escalate

@@ -127,6 +127,7 @@ def test_a_text_names_known_actors_and_what_reads_as_an_actors_name_and_never_pr
         ("Primitive Bear aka Shuckworm", (ActorRef("Primitive Bear"),)),
         ("Primitive Bear, a.k.a. Shuckworm, IRIDIUM", (ActorRef("Primitive Bear"), SEASHELL)),
         ("also known as ACTINIUM", (AQUA,)),
+        ("Aqua Blizzard, also known as IRIDIUM", (AQUA,)),
         ("previously ACTINIUM.", (AQUA,)),
         ("ACTINIUM, Aqua Blizzard, UNC530", (AQUA,)),
         ("DEV-0563", (ActorRef("DEV-0563"),)),
