@@ -5,20 +5,19 @@ A call whose end is not known leaves its intent, and the next apply does it agai
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from mdti.errors import BadAnswer, DeadlineExceeded, MdtiError, StoreError
-from mdti.feeds.indicator import Indicator
 from mdti.feeds.ledger import Ledger, Task, Wish
 from mdti.feeds.mirror import Mirror, Mirrored
 from mdti.feeds.pace import Pace
 from mdti.feeds.payload import encode
 from mdti.feeds.plan import Intent, Row, expiry, fingerprint, rank
-from mdti.feeds.policy import Policy, Waiting, judge
+from mdti.feeds.policy import Policy, Waiting, Wanted, judge
 from mdti.feeds.ports import Destination, Drop, Operation, Outcome, Put, Skip
 from mdti.feeds.report import MOST_REJECTED, Tally
 from mdti.net.deadline import Deadline
@@ -45,32 +44,46 @@ class Terms:
     revision: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where the indicators of one feed go, and by which rules.
+
+    Feeds into one place may be told apart there, by another action say: so each has its own.
+    """
+
+    destination: Destination
+    policy: Policy
+    terms: Terms
+
+
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A row as it was before a call, with the operation that was intended."""
+    """A row as it was before a call, with the operation that was intended.
+
+    `expires_at` is when the row ends if the operation is a put and succeeds.
+    """
 
     before: Row
     operation: Operation
+    mirror: int = 0
     fingerprint: int | None = None
-    valid_until: int | None = None
+    expires_at: int | None = None
 
 
 class Applying:
     """One apply; `hold` raises LeaseLost unless the destination's lease is ours.
 
-    `policies` gives each mirror's, `own` is the feed whose skipped items are counted. `executor`
-    carries calls that may be under way at once; None makes them one after the other.
+    `routes` are those of `mirrors`, in their order; the first of each is the feed that runs, whose
+    skipped items are counted. `executor` carries calls that may be under way at once; None makes
+    them one after the other.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         mirrors: Sequence[Mirror],
-        destination: Destination,
+        routes: Sequence[Route],
         *,
-        own: str,
-        policies: Mapping[str, Policy],
-        terms: Terms,
         pace: Pace,
         hold: Callable[[], None],
         executor: Executor | None,
@@ -78,8 +91,8 @@ class Applying:
         deadline: Deadline,
         tally: Tally,
     ) -> None:
-        self._ledger, self._mirrors, self._destination = ledger, mirrors, destination
-        self._own, self._policies, self._terms = own, policies, terms
+        self._ledger, self._mirrors, self._routes = ledger, mirrors, routes
+        self._destination, self._terms = routes[0].destination, routes[0].terms
         self._pace, self._hold, self._executor = pace, hold, executor
         self._now, self._deadline, self._tally = now, deadline, tally
         self._stopped = self._full = False
@@ -103,7 +116,9 @@ class Applying:
         tally = self._tally
         tally.removed += len(self._ledger.unfinished())
         self._want()
-        decisions = self._ledger.plan(now=self._seconds, expire_days=self._terms.expire_days)
+        decisions = self._ledger.plan(
+            now=self._seconds, expire_days=[route.terms.expire_days for route in self._routes]
+        )
         tally.accepted = decisions.get("put", 0)
         tally.removed += decisions.get("drop", 0)
         tally.unchanged = decisions.get("unchanged", 0)
@@ -117,14 +132,16 @@ class Applying:
             [_removal(row) for row in unfinished[start : start + size]]
             for start in range(0, len(unfinished), size)
         )
-        decisions = self._ledger.plan(now=self._seconds, expire_days=self._terms.expire_days)
+        decisions = self._ledger.plan(
+            now=self._seconds, expire_days=[route.terms.expire_days for route in self._routes]
+        )
         self._tally.unchanged = decisions.get("unchanged", 0)
 
     def _want(self) -> None:
         for number, mirror in enumerate(self._mirrors):
             wishes: list[Wish] = []
             for item in mirror.indicators():
-                wish = self._wish(number, mirror.feed, item)
+                wish = self._wish(number, item)
                 if wish is None:
                     continue
                 wishes.append(wish)
@@ -139,17 +156,15 @@ class Applying:
             self._skip("markedRowNotInLedger", unknown)
         self._tally.over_cap = self._ledger.admit(self._terms.capacity)
 
-    def _wish(self, number: int, feed: str, item: Mirrored) -> Wish | None:
-        indicator = item.indicator
-        verdict = judge(
-            indicator, self._policies[feed], reputation=item.reputation, now=self._moment
-        )
+    def _wish(self, number: int, item: Mirrored) -> Wish | None:
+        indicator, route = item.indicator, self._routes[number]
+        verdict = judge(indicator, route.policy, reputation=item.reputation, now=self._now())
+        key = route.destination.key(indicator)
         if isinstance(verdict, Skip):
-            self._left_out(feed, verdict)
+            self._skip(verdict.reason, int(number == 0))
             return None
-        key = self._destination.key(indicator)
         if isinstance(key, Skip):
-            self._left_out(feed, key)
+            self._skip(key.reason, int(number == 0))
             return None
         if isinstance(verdict, Waiting):
             return Wish(key, True, 0, item.modified, 0, None, number, item.ref)
@@ -160,50 +175,49 @@ class Applying:
             False,
             rank(chosen),
             item.modified,
-            fingerprint(payload, revision=self._terms.revision),
+            fingerprint(payload, revision=route.terms.revision),
             int(chosen.valid_until.timestamp()) if chosen.valid_until else None,
             number,
             item.ref,
         )
-
-    def _left_out(self, feed: str, skip: Skip) -> None:
-        if feed == self._own:
-            self._skip(skip.reason, 1)
 
     def _skip(self, reason: str, count: int) -> None:
         if count:
             self._tally.skipped[reason] += count
 
     def _new(self) -> Iterator[list[_Sent]]:
-        while not self._full:
-            most = self._destination.limits.batch
-            if self._terms.capacity is not None:
-                most = min(most, self._terms.capacity - self._ledger.held)
-            tasks = self._ledger.puts(most=most, new=True) if most > 0 else []
-            if not tasks:
-                return
-            yield [self._addition(task) for task in tasks]
+        for number, route in enumerate(self._routes):
+            while not self._full:
+                most = route.destination.limits.batch
+                if self._terms.capacity is not None:
+                    most = min(most, self._terms.capacity - self._ledger.held)
+                tasks = self._ledger.puts(number, most=most, new=True) if most > 0 else []
+                if not tasks:
+                    break
+                yield [self._addition(task) for task in tasks]
 
     def _changed(self) -> Iterator[list[_Sent]]:
-        while tasks := self._ledger.puts(most=self._destination.limits.batch, new=False):
-            yield [self._addition(task) for task in tasks]
+        for number, route in enumerate(self._routes):
+            most = route.destination.limits.batch
+            while tasks := self._ledger.puts(number, most=most, new=False):
+                yield [self._addition(task) for task in tasks]
 
     def _unwanted(self) -> Iterator[list[_Sent]]:
         while rows := self._ledger.drops(most=self._destination.limits.batch):
             yield [_removal(row) for row in rows]
 
     def _addition(self, task: Task) -> _Sent:
-        row = task.row
-        indicator = self._indicator(task)
+        row, route = task.row, self._routes[task.mirror]
+        item = self._mirrors[task.mirror].get(task.ref)
+        indicator, now = item.indicator, self._now()
+        verdict = judge(indicator, route.policy, reputation=item.reputation, now=now)
+        if isinstance(verdict, Wanted):
+            indicator = verdict.indicator
         put = Put(row.key, indicator, row.generation, row.remote_id)
-        return _Sent(row, put, task.fingerprint, task.valid_until)
-
-    def _indicator(self, task: Task) -> Indicator:
-        mirror = self._mirrors[task.mirror]
-        item = mirror.get(task.ref)
-        policy = self._policies[mirror.feed]
-        verdict = judge(item.indicator, policy, reputation=item.reputation, now=self._moment)
-        return item.indicator if isinstance(verdict, Skip | Waiting) else verdict.indicator
+        ends = expiry(
+            task.valid_until, now=int(now.timestamp()), expire_days=route.terms.expire_days
+        )
+        return _Sent(row, put, task.mirror, task.fingerprint, ends)
 
     def _call(self, batches: Iterator[list[_Sent]]) -> None:
         """Carry batches out, as many at once as the destination takes."""
@@ -218,7 +232,7 @@ class Applying:
                 self._ledger.write([_intended(sent) for sent in batch])
                 self._pace.wait()
                 self._hold()
-                under_way.append((batch, self._start([sent.operation for sent in batch])))
+                under_way.append((batch, self._start(batch)))
                 if len(under_way) >= parallel:
                     failure = self._settle(*under_way.popleft())
         finally:
@@ -233,14 +247,14 @@ class Applying:
         self._tally.remaining = True
         return False
 
-    def _start(self, operations: Sequence[Operation]) -> Future[Sequence[Outcome]]:
+    def _start(self, batch: Sequence[_Sent]) -> Future[Sequence[Outcome]]:
+        apply = self._routes[batch[0].mirror].destination.apply
+        operations = [sent.operation for sent in batch]
         if self._executor is not None:
-            return self._executor.submit(
-                self._destination.apply, operations, deadline=self._deadline
-            )
+            return self._executor.submit(apply, operations, deadline=self._deadline)
         future: Future[Sequence[Outcome]] = Future()
         try:
-            future.set_result(self._destination.apply(operations, deadline=self._deadline))
+            future.set_result(apply(operations, deadline=self._deadline))
         except MdtiError as error:
             future.set_exception(error)
         return future
@@ -295,7 +309,7 @@ class Applying:
             refused=None,
             reason="",
             sent_at=at,
-            expires_at=expiry(sent.valid_until, now=at, expire_days=self._terms.expire_days),
+            expires_at=sent.expires_at,
         )
 
     def _count(self) -> None:
@@ -308,10 +322,6 @@ class Applying:
         tally.pending += self._ledger.waiting()
         for value, reason in self._ledger.refused(most=MOST_REJECTED):
             tally.reject(value, reason)
-
-    @property
-    def _moment(self) -> datetime:
-        return self._now()
 
     @property
     def _seconds(self) -> int:

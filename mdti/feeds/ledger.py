@@ -31,8 +31,9 @@ CREATE TEMP TABLE want(
 CREATE TEMP TABLE listed(
   kind TEXT, value TEXT, remote_id TEXT, ours INTEGER, PRIMARY KEY(kind, value)) WITHOUT ROWID;
 CREATE TEMP TABLE todo(
-  id INTEGER PRIMARY KEY, what TEXT, kind TEXT, value TEXT, rank INTEGER, held INTEGER);
-CREATE INDEX temp.todo_order ON todo(what, held, rank DESC, id);
+  id INTEGER PRIMARY KEY, what TEXT, kind TEXT, value TEXT, rank INTEGER, held INTEGER,
+  mirror INTEGER);
+CREATE INDEX temp.todo_order ON todo(what, held, mirror, rank DESC, id);
 """
 _PAGE: Final = 2_000
 
@@ -186,32 +187,36 @@ class Ledger:
             " AND (coalesce(r.held, 0)=1 OR r.refused IS NULL OR r.refused<>w.fingerprint)"
         )
 
-    def plan(self, *, now: int, expire_days: int | None) -> dict[Decision, int]:
-        """Decide about every row; return how many there are of each decision."""
+    def plan(self, *, now: int, expire_days: Sequence[int | None]) -> dict[Decision, int]:
+        """Decide about every row; return how many there are of each decision.
+
+        `expire_days` are those of the mirrors, in the order of their numbers.
+        """
         counts: dict[Decision, int] = {}
         self._database.execute("DELETE FROM todo")
         joined = (
-            "SELECT r.*, w.fingerprint, w.until, w.waiting, w.rank, w.admitted"
+            "SELECT r.*, w.fingerprint, w.until, w.waiting, w.rank, w.admitted, w.mirror"
             " FROM row r LEFT JOIN want w ON w.kind=r.kind AND w.value=r.value UNION ALL"
             " SELECT w.kind, w.value, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
-            " w.fingerprint, w.until, w.waiting, w.rank, w.admitted FROM want w"
+            " w.fingerprint, w.until, w.waiting, w.rank, w.admitted, w.mirror FROM want w"
             " WHERE NOT EXISTS (SELECT 1 FROM row r WHERE r.kind=w.kind AND r.value=w.value)"
         )
         for page in self._pages(joined):
             todo = []
             for found in page:
                 row = _row(found) if found[2] is not None else None
-                mark, until, waiting, rank, admitted = found[-5:]
+                mark, until, waiting, rank, admitted, mirror = found[-6:]
                 # A waiting row is never evicted: what it is worth is not known.
                 wanted = mark is not None and (admitted or waiting)
                 want = Want(mark, until, bool(waiting)) if wanted else None
-                decision = decide(row, want, now=now, expire_days=expire_days)
+                days = expire_days[mirror or 0]
+                decision = decide(row, want, now=now, expire_days=days)
                 counts[decision] = counts.get(decision, 0) + 1
                 if decision in ("put", "drop"):
                     held = int(row is not None and row.held)
-                    todo.append((decision, found[0], found[1], rank or 0, held))
+                    todo.append((decision, found[0], found[1], rank or 0, held, mirror))
             self._database.executemany(
-                "INSERT INTO todo(what, kind, value, rank, held) VALUES(?,?,?,?,?)", todo
+                "INSERT INTO todo(what, kind, value, rank, held, mirror) VALUES(?,?,?,?,?,?)", todo
             )
         self._database.commit()
         return counts
@@ -221,14 +226,14 @@ class Ledger:
         found = self._database.execute("SELECT * FROM row WHERE intent='drop'")
         return [_row(row) for row in found]
 
-    def puts(self, *, most: int, new: bool) -> list[Task]:
-        """Take up to `most` planned rows off the plan, highest rank first; `new`: not yet held."""
+    def puts(self, mirror: int, *, most: int, new: bool) -> list[Task]:
+        """Take up to `most` rows of a mirror off the plan, highest rank first; `new`: not held."""
         found = self._database.execute(
             "SELECT t.id, t.kind, t.value, l.remote_id, w.mirror, w.ref, w.fingerprint, w.until"
             " FROM todo t JOIN want w ON w.kind=t.kind AND w.value=t.value"
             " LEFT JOIN listed l ON l.kind=t.kind AND l.value=t.value"
-            " WHERE t.what='put' AND t.held=? ORDER BY t.rank DESC, t.id LIMIT ?",
-            (int(not new), most),
+            " WHERE t.what='put' AND t.held=? AND t.mirror=? ORDER BY t.rank DESC, t.id LIMIT ?",
+            (int(not new), mirror, most),
         ).fetchall()
         self._done([row[0] for row in found])
         tasks = []

@@ -1,15 +1,23 @@
-"""How often a destination may be called: evenly, a little below what it documents."""
+"""How often a destination may be called: evenly, a little below what it documents.
+
+The generic cell rate algorithm: calls have places on a grid, and one that is late may be followed
+by others sooner, up to `SLACK` seconds behind the grid. The two numbers fit together: so many late
+calls and the grid of any minute are at most what is allowed in it.
+"""
 
 import threading
 from collections.abc import Callable
 from typing import Final
 
-SHARE: Final = 0.98
-"""Of the documented rate; with one call in hand no window of a minute then sees more than it."""
+SHARE: Final = 0.97
+"""Of the documented rate."""
+
+SLACK: Final = 60.0 * (1 / SHARE - 1) - 0.1
+"""Seconds that the grid may be behind: any 60 s see at most 60 s + SLACK of it."""
 
 
 class Pace:
-    """A token bucket that holds one token; safe for threads, one per destination and process."""
+    """When calls may be made; safe for threads, one per destination and process."""
 
     def __init__(
         self,
@@ -33,4 +41,7 @@ class Pace:
         with self._lock:
             if delay := self.delay:
                 self._sleep(delay)
-            self._next = self._clock() + self._interval
+            now = self._clock()
+            behind = now - SLACK
+            place = now if self._next is None else max(self._next, behind)
+            self._next = place + self._interval

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from mdti.errors import Conflict, LeaseLost, MdtiError
-from mdti.feeds.apply import RESERVE, Applying, Terms
+from mdti.feeds.apply import RESERVE, Applying, Route
 from mdti.feeds.hold import held
 from mdti.feeds.ingest import Ask, ingest, score
 from mdti.feeds.ledger import Ledger
 from mdti.feeds.mirror import Mirror
 from mdti.feeds.pace import Pace
-from mdti.feeds.policy import Policy
 from mdti.feeds.ports import Destination, Source
 from mdti.feeds.report import Report, Tally
 from mdti.net.deadline import Deadline
@@ -45,10 +44,8 @@ class Feed:
 
     name: str
     source: Source
-    destination: Destination
+    route: Route
     ledger: str
-    policy: Policy
-    terms: Terms
     sweep_percent: int = 20
     ask: Ask | None = None
     reputations: int = 0
@@ -65,7 +62,7 @@ class Run:
 class Sync:
     """Runs feeds over one store.
 
-    `policy_of` gives the policy of every feed whose mirror is in the store; `pace_of` the pace of a
+    `route_of` gives the route of every feed whose mirror is in the store; `pace_of` the pace of a
     destination, the same for the whole process. `folder` is where scratch files go, else the
     machine's own place for these.
     """
@@ -74,14 +71,14 @@ class Sync:
         self,
         store: Store,
         *,
-        policy_of: Callable[[str], Policy],
+        route_of: Callable[[str], Route],
         pace_of: Callable[[Destination], Pace],
         now: Callable[[], datetime],
         sleep: Callable[[float], object],
         folder: Path | None = None,
     ) -> None:
         self._store = store
-        self._policy_of, self._pace_of = policy_of, pace_of
+        self._route_of, self._pace_of = route_of, pace_of
         self._now, self._sleep, self._folder = now, sleep, folder
 
     def run(
@@ -136,7 +133,7 @@ class Sync:
             score(
                 mirror,
                 feed.ask,
-                policy=feed.policy,
+                policy=feed.route.policy,
                 budget=feed.reputations,
                 now=self._now(),
                 deadline=share,
@@ -163,22 +160,20 @@ class Sync:
                     return
             ledger = Ledger(self._store, feed.ledger, folder, lease=lease)
             stack.callback(ledger.close)
-            mirrors = [mirror]
+            mirrors, routes = [mirror], [feed.route]
             for name in self._others(feed):
                 other = Mirror(self._store, name, folder, lease=None)
                 stack.callback(other.close)
                 mirrors.append(other)
+                routes.append(self._route_of(name))
             executor: Executor | None = None
-            if (parallel := feed.destination.limits.parallel) > 1:
+            if (parallel := feed.route.destination.limits.parallel) > 1:
                 executor = stack.enter_context(ThreadPoolExecutor(parallel, "feed-call"))
             applying = Applying(
                 ledger,
                 mirrors,
-                feed.destination,
-                own=feed.name,
-                policies={one.feed: self._policy(feed, one.feed) for one in mirrors},
-                terms=feed.terms,
-                pace=self._pace_of(feed.destination),
+                routes,
+                pace=self._pace_of(feed.route.destination),
                 hold=lease.renew if lease is not None else lambda: None,
                 executor=executor,
                 now=self._now,
@@ -191,12 +186,9 @@ class Sync:
             applying.run()
             ledger.compact()
 
-    def _policy(self, feed: Feed, name: str) -> Policy:
-        return feed.policy if name == feed.name else self._policy_of(name)
-
     def _others(self, feed: Feed) -> Iterator[str]:
         """Yield the other feeds into the same destination that have ever run."""
-        suffix = f"-to-{feed.destination.name}"
+        suffix = f"-to-{feed.route.destination.name}"
         for key in self._store.list_("feeds/mirrors/"):
             name, _, rest = key.removeprefix("feeds/mirrors/").partition("/")
             if rest == "pointer" and name.endswith(suffix) and name != feed.name:

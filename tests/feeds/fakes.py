@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from mdti.errors import MdtiError
-from mdti.feeds.apply import Terms
+from mdti.feeds.apply import Route, Terms
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.pace import Pace
 from mdti.feeds.policy import Policy
@@ -284,6 +284,7 @@ class Place:
         self.terms = Terms()
         self.sweep_percent = 20
         self.policies: dict[str, Policy] = {}
+        self.all_terms: dict[str, Terms] = {}
 
     def store(self) -> NumberedStore:
         return NumberedStore(self.root, clock=self.time.now, effects=self.effects)
@@ -293,17 +294,20 @@ class Place:
         return Feed(
             name=name,
             source=source,
-            destination=destination,
+            route=self.route(name, destination),
             ledger=destination.name,
-            policy=self.policies.get(name, self.policy),
-            terms=self.terms,
             sweep_percent=self.sweep_percent,
         )
 
-    def sync(self) -> Sync:
+    def route(self, name: str, destination: Destination) -> Route:
+        policy = self.policies.get(name, self.policy)
+        terms = self.all_terms.get(name, self.terms)
+        return Route(destination=destination, policy=policy, terms=terms)
+
+    def sync(self, destination: Destination | None = None) -> Sync:
         return Sync(
             self.store(),
-            policy_of=lambda name: self.policies.get(name, self.policy),
+            route_of=lambda name: self.route(name, destination or FakeDestination()),
             pace_of=lambda destination: Pace(
                 destination.limits.per_minute, clock=self.time.clock, sleep=self.time.sleep
             ),
@@ -322,7 +326,7 @@ class Place:
     ) -> Run:
         deadline = Deadline.after(seconds, clock=self.time.clock)
         feed = self.feed(source, destination)
-        return self.sync().run(feed, deadline=deadline, full=full, dry_run=dry_run)
+        return self.sync(destination).run(feed, deadline=deadline, full=full, dry_run=dry_run)
 
     def restart(self) -> None:
         """Go on as another process, after the leases of the one before have ended."""
