@@ -1,16 +1,19 @@
-"""Stands for the Azure CLI: keeps a small tenant in a file and records every call.
+"""Stands for the Azure CLI: keeps a small tenant and records every call.
 
-    python -m tests.infra.fake_az STATE az-arguments...
+    with FakeAz(state) as az:
+        az.install(folder)     # a command named az, which asks this process
 
-It knows the commands and options that `grant.sh` uses and refuses all others, as the real one does.
-A text in the state's `refuse` makes every changing call that contains it fail.
+It knows the commands and options that `grant.sh` and the documents use and refuses all others, as
+the real one does. A text in the state's `refuse` makes every changing call that contains it fail.
 """
 
 import json
-import sys
+import socketserver
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from uuid import NAMESPACE_URL, uuid5
 
 import jmespath
@@ -49,6 +52,18 @@ KNOWN: Mapping[tuple[str, ...], set[str]] = {
     },
 }
 CHANGES = {"create", "set"}
+END = b"\x04"
+BETWEEN = "\x1f"
+CLIENT = """#!/usr/bin/env bash
+exec 3<>/dev/tcp/127.0.0.1/{port}
+printf '%s\\037' "$@" >&3
+printf '\\004' >&3
+read -r code <&3
+read -r error <&3
+[[ -z "$error" ]] || printf '%s\\n' "$error" >&2
+cat <&3
+exit "$code"
+"""
 
 
 class Refused(Exception):
@@ -143,7 +158,8 @@ class Az:
 
     def _deployment_group_create(self, options: Mapping[str, list[str]]) -> Any:
         given = dict(one.split("=", 1) for one in options.get("--parameters", []))
-        template = json.loads(Path(options["--template-file"][0]).read_text("utf-8"))
+        path = ROOT / options["--template-file"][0]
+        template = json.loads(path.read_text("utf-8"))
         try:
             deployment = Deployment(
                 template,
@@ -238,28 +254,6 @@ def parse(arguments: Sequence[str]) -> tuple[tuple[str, ...], dict[str, list[str
     return command, options
 
 
-def main() -> int:
-    """Answer one call; return the exit code."""
-    path, arguments = Path(sys.argv[1]), sys.argv[2:]
-    state = json.loads(path.read_text("utf-8"))
-    try:
-        command, options = parse(arguments)
-        change = bool(CHANGES & set(command)) or options.get("--method", ["get"]) != ["get"]
-        state["calls"].append({"change": change, "arguments": arguments})
-        if change and any(text in " ".join(arguments) for text in state["refuse"]):
-            raise Refused("Insufficient privileges to complete the operation.")
-        answer = Az(state).run(command, options)
-    except Refused as refused:
-        path.write_text(json.dumps(state), encoding="utf-8")
-        sys.stderr.write(f"ERROR: {refused}\n")
-        return 1
-    path.write_text(json.dumps(state), encoding="utf-8")
-    if "--query" in options:
-        answer = jmespath.search(options["--query"][0], answer)
-    sys.stdout.write(shown(answer))
-    return 0
-
-
 def shown(answer: Any) -> str:
     """Return an answer as `--output tsv` prints it."""
     rows = answer if isinstance(answer, list) else [] if answer is None else [answer]
@@ -267,5 +261,57 @@ def shown(answer: Any) -> str:
     return "".join(f"{text}\n" for text in texts)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+class FakeAz:
+    """The CLI with its tenant, asked over a port of this machine."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+        self.calls: list[tuple[bool, list[str]]] = []
+        fake = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                sent = b""
+                while not sent.endswith(END):
+                    sent += self.rfile.read(1)
+                arguments = sent.removesuffix(END).decode("utf-8").split(BETWEEN)[:-1]
+                code, error, output = fake.answer(arguments)
+                self.wfile.write(f"{code}\n{error}\n{output}".encode())
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def install(self, folder: Path) -> None:
+        """Write the command."""
+        path = folder / "az"
+        path.write_text(CLIENT.format(port=self._server.server_address[1]), "utf-8")
+        path.chmod(0o755)
+
+    def answer(self, arguments: list[str]) -> tuple[int, str, str]:
+        """Return exit code, error and output of one call."""
+        try:
+            command, options = parse(arguments)
+            change = bool(CHANGES & set(command)) or options.get("--method", ["get"]) != ["get"]
+            self.calls.append((change, arguments))
+            if change and any(text in " ".join(arguments) for text in self.state["refuse"]):
+                raise Refused("Insufficient privileges to complete the operation.")
+            found = Az(self.state).run(command, options)
+        except Refused as refused:
+            return 1, f"ERROR: {refused}", ""
+        if "--query" in options:
+            found = jmespath.search(options["--query"][0], found)
+        return 0, "", shown(found)

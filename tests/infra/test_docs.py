@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from mdti.graph_api import HUNTING_PERMISSION, PERMISSION
 from mdti.settings import SETTINGS
 from tests.infra.fake_az import KNOWN
 from tests.infra.templates import PLATFORM, ROOT
-from tests.infra.test_grant import WORKSPACE, Tenant
+from tests.infra.tenant import WORKSPACE, Tenants
 from tests.playbooks.arm import load
 from tools.compose import PLAYBOOKS
 
@@ -45,9 +44,9 @@ def steps(title: str) -> list[str]:
 
 
 def test_the_steps_lead_from_an_empty_subscription_to_a_playbook_that_sentinel_starts(
-    tmp_path: Path,
+    tenants: Tenants,
 ) -> None:
-    tenant = Tenant(tmp_path, identities={}, groups=["rg-soc"], sites=[], workflows=[])
+    tenant = tenants(identities={}, groups=["rg-soc"], sites=[], workflows=[])
     result = tenant.shell("set -e\n" + "".join(steps("Step by step")))
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines()[-1] == "Nothing is missing."
@@ -62,8 +61,8 @@ def test_the_steps_lead_from_an_empty_subscription_to_a_playbook_that_sentinel_s
     assert targets == {one["id"] for one in state["workflows"]}
 
 
-def test_the_steps_can_be_repeated(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path, identities={}, groups=["rg-soc"], sites=[], workflows=[])
+def test_the_steps_can_be_repeated(tenants: Tenants) -> None:
+    tenant = tenants(identities={}, groups=["rg-soc"], sites=[], workflows=[])
     commands = "set -e\n" + "".join(steps("Step by step"))
     tenant.shell(commands)
     grants = tenant.granted

@@ -1,27 +1,25 @@
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mdti.graph_api import HUNTING_PERMISSION, PERMISSION
-from tests.infra.templates import INFRA, ROOT, platform
-
-SCRIPT = INFRA / "grant.sh"
-SUBSCRIPTION = "5a7d0b0e-0000-4000-8000-00000000c001"
-GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-mdti"
-SOC = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-soc"
-WORKSPACE = f"{SOC}/providers/Microsoft.OperationalInsights/workspaces/soc"
-IDENTITIES = f"{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
-PLAYBOOK = f"{GROUP}/providers/Microsoft.Logic/workflows/MDTI-Incident-Actor-Brief"
-GRAPH_APP = "00000003-0000-0000-c000-000000000000"
-DEFENDER_APP = "fc780465-2017-40d4-a0c5-307022471b92"
-SENTINEL_APP = "98785600-1bb7-4fb9-b9fa-19afe2c8a360"
+from tests.infra.templates import platform
+from tests.infra.tenant import (
+    GRAPH_APP,
+    GROUP,
+    IDENTITIES,
+    OWNERS,
+    SCRIPT,
+    SOC,
+    WORKSPACE,
+    Tenants,
+    api,
+)
 
 BASIC: set[tuple[str, ...]] = {
     ("app", PERMISSION),
@@ -38,124 +36,15 @@ FEED_GRANTS: dict[str, set[tuple[str, ...]]] = {
 """Least privilege: what each feed needs beyond the basic grants, and no more."""
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-
-
-def api(app_id: str, *roles: str) -> dict[str, Any]:
-    shown = [
-        {"id": f"role-{name}", "value": name, "allowedMemberTypes": ["Application"]}
-        for name in roles
-    ]
-    person = {"id": "role-delegated", "value": roles[0], "allowedMemberTypes": ["User"]}
-    return {"id": f"sp-{app_id}", "appRoles": [person, *shown]}
-
-
-class Tenant:
-    """A small tenant behind a fake `az`, and the script run in it."""
-
-    def __init__(self, folder: Path, **changes: Any) -> None:
-        self._state = folder / "state.json"
-        self._folder = folder
-        commands = folder / "bin"
-        commands.mkdir()
-        fake = f"env PYTHONPATH='{ROOT}' '{sys.executable}' -m tests.infra.fake_az"
-        az = commands / "az"
-        az.write_text(f"#!/bin/sh\nexec {fake} '{self._state}' \"$@\"\n", "utf-8")
-        az.chmod(0o755)
-        (commands / "python3").symlink_to(sys.executable)
-        self._write(
-            {
-                "signedIn": True,
-                "subscription": SUBSCRIPTION,
-                "cloud": {
-                    "name": "AzureCloud",
-                    "endpoints": {"microsoftGraphResourceId": "https://graph.microsoft.com/"},
-                },
-                "groups": ["rg-mdti", "rg-soc"],
-                "identities": {f"{IDENTITIES}/mdti-{who}": f"{who}-id" for who in OWNERS},
-                "apis": {
-                    GRAPH_APP: api(GRAPH_APP, PERMISSION, HUNTING_PERMISSION),
-                    DEFENDER_APP: api(DEFENDER_APP, "Ti.ReadWrite"),
-                    SENTINEL_APP: {"id": "sentinel-id"},
-                },
-                "grants": {},
-                "assignments": [],
-                "sites": [{"name": "mdti-app", "tags": {"mdti-function-audience": "x"}}],
-                "settings": {},
-                "workflows": [workflow("MDTI-Incident-Actor-Brief"), workflow("other", "other")],
-                "rules": {},
-                "refuse": [],
-                "lag": 0,
-                "calls": [],
-            }
-            | changes
-        )
-
-    def _write(self, state: Mapping[str, Any]) -> None:
-        self._state.write_text(json.dumps(state), "utf-8")
-
-    @property
-    def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads(self._state.read_text("utf-8"))
-        return state
-
-    @property
-    def changes(self) -> list[list[str]]:
-        return [one["arguments"] for one in self.state["calls"] if one["change"]]
-
-    @property
-    def granted(self) -> set[tuple[str, ...]]:
-        """Who holds what: permissions as pairs, roles of Azure with their scope."""
-        state = self.state
-        found: set[tuple[str, ...]] = {
-            (principal.removesuffix("-id"), one["appRoleId"].removeprefix("role-"))
-            for principal, held in state["grants"].items()
-            for one in held
-        }
-        for principal, role, scope in state["assignments"]:
-            found.add((principal.removesuffix("-id"), role, scope))
-        return found
-
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run the script."""
-        return self._call("bash", str(SCRIPT), *arguments)
-
-    def shell(self, commands: str) -> "subprocess.CompletedProcess[str]":
-        """Run commands as somebody types them, in the folder of the project."""
-        return self._call("bash", "-c", commands)
-
-    def _call(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        self._write(self.state | {"calls": []})
-        path = os.pathsep.join([str(self._folder / "bin"), os.environ["PATH"]])
-        return subprocess.run(
-            command,
-            env={"PATH": path, "GRANT_WAIT_SECONDS": "0", "TMPDIR": str(self._folder)},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-
-OWNERS = ("app", "playbooks")
 NEEDED = ("--resource-group", "rg-mdti", "--workspace", WORKSPACE)
-
-
-def workflow(name: str, identity: str = "mdti-playbooks") -> dict[str, Any]:
-    return {
-        "id": f"{GROUP}/providers/Microsoft.Logic/workflows/{name}",
-        "tags": {"hidden-SentinelTemplateName": name},
-        "identity": {"userAssignedIdentities": {f"{IDENTITIES}/{identity}": {}}},
-        "properties": {"state": "Disabled"},
-    }
 
 
 def feeds(*names: str) -> Sequence[str]:
     return [part for name in names for part in ("--feed", name)]
 
 
-def test_it_grants_what_the_incident_playbook_needs_and_no_more(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path)
+def test_it_grants_what_the_incident_playbook_needs_and_no_more(tenants: Tenants) -> None:
+    tenant = tenants()
     result = tenant.run(*NEEDED)
     assert (result.returncode, result.stderr) == (0, "")
     assert tenant.granted == BASIC
@@ -163,28 +52,28 @@ def test_it_grants_what_the_incident_playbook_needs_and_no_more(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("feed", sorted(FEED_GRANTS))
-def test_a_feed_gets_what_it_needs_and_no_more(tmp_path: Path, feed: str) -> None:
-    tenant = Tenant(tmp_path)
+def test_a_feed_gets_what_it_needs_and_no_more(tenants: Tenants, feed: str) -> None:
+    tenant = tenants()
     assert tenant.run(*NEEDED, *feeds(feed)).returncode == 0
     assert tenant.granted == BASIC | FEED_GRANTS[feed]
 
 
-def test_hunting_is_granted_when_it_is_asked_for(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path)
+def test_hunting_is_granted_when_it_is_asked_for(tenants: Tenants) -> None:
+    tenant = tenants()
     assert tenant.run(*NEEDED, "--hunting").returncode == 0
     assert tenant.granted == BASIC | {("app", HUNTING_PERMISSION)}
 
 
-def test_what_is_there_is_not_written_again(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path)
+def test_what_is_there_is_not_written_again(tenants: Tenants) -> None:
+    tenant = tenants()
     tenant.run(*NEEDED, *feeds(*FEED_GRANTS), "--hunting")
     again = tenant.run(*NEEDED, *feeds(*FEED_GRANTS), "--hunting")
     assert again.returncode == 0
     assert tenant.changes == []
 
 
-def test_every_workspace_is_granted_on(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path)
+def test_every_workspace_is_granted_on(tenants: Tenants) -> None:
+    tenant = tenants()
     second = WORKSPACE.replace("rg-soc", "rg-two")
     assert tenant.run(*NEEDED, "--workspace", second).returncode == 0
     responders = {one[2] for one in tenant.granted if one[1] == "Microsoft Sentinel Responder"}
@@ -192,9 +81,9 @@ def test_every_workspace_is_granted_on(tmp_path: Path) -> None:
 
 
 def test_the_check_prints_a_table_changes_nothing_and_says_by_its_exit_code(
-    tmp_path: Path,
+    tenants: Tenants,
 ) -> None:
-    tenant = Tenant(tmp_path)
+    tenant = tenants()
     before = tenant.run(*NEEDED, "--check")
     assert before.returncode == 1
     assert tenant.changes == []
@@ -213,8 +102,8 @@ def test_the_check_prints_a_table_changes_nothing_and_says_by_its_exit_code(
 
 
 @pytest.mark.parametrize("mode", ["--what-if", "--print"])
-def test_nothing_changes_when_it_only_tells(tmp_path: Path, mode: str) -> None:
-    tenant = Tenant(tmp_path)
+def test_nothing_changes_when_it_only_tells(tenants: Tenants, mode: str) -> None:
+    tenant = tenants()
     result = tenant.run(*NEEDED, mode, "--enable", "--attach")
     assert result.returncode == 0
     assert tenant.changes == []
@@ -222,8 +111,8 @@ def test_nothing_changes_when_it_only_tells(tmp_path: Path, mode: str) -> None:
     assert "Nothing is turned on" in result.stdout
 
 
-def test_the_printed_commands_do_what_the_script_would_do(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path)
+def test_the_printed_commands_do_what_the_script_would_do(tenants: Tenants) -> None:
+    tenant = tenants()
     printed = tenant.run(*NEEDED, "--print").stdout
     commands = [line for line in printed.splitlines() if not line.startswith("#")]
     assert len(commands) == len(BASIC)
@@ -231,8 +120,8 @@ def test_the_printed_commands_do_what_the_script_would_do(tmp_path: Path) -> Non
     assert tenant.granted == BASIC
 
 
-def test_prepare_makes_the_identities_that_the_template_takes(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path, identities={}, groups=["rg-soc"], lag=2)
+def test_prepare_makes_the_identities_that_the_template_takes(tenants: Tenants) -> None:
+    tenant = tenants(identities={}, groups=["rg-soc"], lag=2)
     result = tenant.run("prepare", *NEEDED, "--location", "westeurope")
     assert (result.returncode, result.stderr) == (0, "")
     deployment = platform()
@@ -245,16 +134,16 @@ def test_prepare_makes_the_identities_that_the_template_takes(tmp_path: Path) ->
     assert tenant.changes == []
 
 
-def test_prepare_only_tells_when_asked_to(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path, identities={}, groups=["rg-soc"])
+def test_prepare_only_tells_when_asked_to(tenants: Tenants) -> None:
+    tenant = tenants(identities={}, groups=["rg-soc"])
     result = tenant.run("prepare", *NEEDED, "--location", "westeurope", "--what-if")
     assert result.returncode == 0
     assert tenant.changes == []
     assert "would: create the identity mdti-app" in result.stdout
 
 
-def test_the_switch_is_turned_only_when_nothing_is_missing(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path, refuse=["appRoleAssignments"])
+def test_the_switch_is_turned_only_when_nothing_is_missing(tenants: Tenants) -> None:
+    tenant = tenants(refuse=["appRoleAssignments"])
     result = tenant.run(*NEEDED, "--enable", "--attach")
     assert result.returncode == 1
     assert "Insufficient privileges" in result.stderr
@@ -264,8 +153,8 @@ def test_the_switch_is_turned_only_when_nothing_is_missing(tmp_path: Path) -> No
     assert {one["properties"]["state"] for one in tenant.state["workflows"]} == {"Disabled"}
 
 
-def test_the_switch_turns_on_our_playbooks_the_timers_and_sentinels_rules(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path)
+def test_the_switch_turns_on_our_playbooks_the_timers_and_sentinels_rules(tenants: Tenants) -> None:
+    tenant = tenants()
     result = tenant.run(*NEEDED, "--enable", "--timer", "weekly", "--attach")
     assert (result.returncode, result.stderr) == (0, "")
     state = tenant.state
@@ -280,25 +169,25 @@ def test_the_switch_turns_on_our_playbooks_the_timers_and_sentinels_rules(tmp_pa
     assert [one[:3] for one in tenant.changes] == [["functionapp", "config", "appsettings"]]
 
 
-def test_without_an_app_or_a_playbook_the_switch_says_so(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path, sites=[], workflows=[])
+def test_without_an_app_or_a_playbook_the_switch_says_so(tenants: Tenants) -> None:
+    tenant = tenants(sites=[], workflows=[])
     result = tenant.run(*NEEDED, "--enable", "--attach")
     assert result.returncode == 1
     assert "no function app" in result.stderr
     assert "no incident playbook" in result.stderr
 
 
-def test_identities_of_other_names_are_taken(tmp_path: Path) -> None:
+def test_identities_of_other_names_are_taken(tenants: Tenants) -> None:
     ids = {who: f"{IDENTITIES}/shared-{who}" for who in OWNERS}
-    tenant = Tenant(tmp_path, identities={ids[who]: f"{who}-id" for who in OWNERS})
+    tenant = tenants(identities={ids[who]: f"{who}-id" for who in OWNERS})
     assert tenant.run(*NEEDED).returncode == 1
     given = ("--app-identity", ids["app"], "--playbook-identity", ids["playbooks"])
     assert tenant.run(*NEEDED, *given).returncode == 0
     assert tenant.granted == BASIC
 
 
-def test_an_api_that_the_tenant_does_not_have_is_named(tmp_path: Path) -> None:
-    tenant = Tenant(tmp_path, apis={GRAPH_APP: api(GRAPH_APP, HUNTING_PERMISSION)})
+def test_an_api_that_the_tenant_does_not_have_is_named(tenants: Tenants) -> None:
+    tenant = tenants(apis={GRAPH_APP: api(GRAPH_APP, HUNTING_PERMISSION)})
     result = tenant.run(*NEEDED, *feeds("anyrun-to-defender"))
     assert result.returncode == 1
     assert f"Microsoft Graph does not offer {PERMISSION}" in result.stderr
@@ -307,20 +196,20 @@ def test_an_api_that_the_tenant_does_not_have_is_named(tmp_path: Path) -> None:
     assert tenant.run(*NEEDED, "--check").returncode == 1
 
 
-def test_in_another_cloud_the_feeds_are_granted_without_the_look_up(tmp_path: Path) -> None:
+def test_in_another_cloud_the_feeds_are_granted_without_the_look_up(tenants: Tenants) -> None:
     cloud = {
         "name": "AzureUSGovernment",
         "endpoints": {"microsoftGraphResourceId": "https://graph.microsoft.us/"},
     }
-    tenant = Tenant(tmp_path, cloud=cloud)
+    tenant = tenants(cloud=cloud)
     result = tenant.run(*NEEDED, *feeds("anyrun-to-defender"))
     assert result.returncode == 0
     assert "no threat intelligence in AzureUSGovernment" in result.stderr
     assert tenant.granted == BASIC - {("app", PERMISSION)} | {("app", "Ti.ReadWrite")}
 
 
-def test_it_says_when_nobody_is_signed_in(tmp_path: Path) -> None:
-    result = Tenant(tmp_path, signedIn=False).run(*NEEDED)
+def test_it_says_when_nobody_is_signed_in(tenants: Tenants) -> None:
+    result = tenants(signedIn=False).run(*NEEDED)
     assert result.returncode == 1
     assert "az login" in result.stderr
 
@@ -340,17 +229,17 @@ def test_it_says_when_nobody_is_signed_in(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_asked(
-    tmp_path: Path, arguments: tuple[str, ...]
+    tenants: Tenants, arguments: tuple[str, ...]
 ) -> None:
-    tenant = Tenant(tmp_path)
+    tenant = tenants()
     result = tenant.run(*arguments)
     assert result.returncode == 2
     assert result.stderr.startswith("grant.sh: ")
-    assert tenant.state["calls"] == []
+    assert tenant.calls == []
 
 
-def test_help_names_every_option(tmp_path: Path) -> None:
-    result = Tenant(tmp_path).run("--help")
+def test_help_names_every_option(tenants: Tenants) -> None:
+    result = tenants().run("--help")
     assert result.returncode == 0
     text = SCRIPT.read_text("utf-8")
     for option in ("--resource-group", "--workspace", "--feed", "--check", "--print", "--what-if"):
