@@ -183,27 +183,41 @@ class StoredLookups:
         digest = hashlib.sha256(f"{self._source} {seed.kind} {seed.value} {version}".encode())
         return f"{_folder(day)}{digest.hexdigest()}.json"
 
-    def read(self, seed: Host, version: str) -> Lookup | None:
-        """Return the look-up of `seed` that was made under `version`, if it is fresh enough."""
+    def read_all(
+        self, seeds: Sequence[Host], version: str, *, deadline: Deadline
+    ) -> dict[Host, Lookup]:
+        """Return the look-ups of `seeds` that were made under `version` and are fresh enough.
+
+        A store that has failed once is not waited for again, and neither is one when time is up.
+        """
+        found = {}
+        with contextlib.suppress(StoreError):
+            for seed in seeds:
+                if deadline.expired:
+                    break
+                lookup = self._read(seed, version)
+                if lookup is not None:
+                    found[seed] = lookup
+        return found
+
+    def _read(self, seed: Host, version: str) -> Lookup | None:
         now = self._now()
         for day in sorted({now.date(), (now - LOOKUP_LIFETIME).date()}, reverse=True):
-            try:
-                stored = self._store.read(self._key(day, seed, version))
-            except StoreError:
-                return None
+            stored = self._store.read(self._key(day, seed, version))
             if stored is not None:
                 return _fresh(stored.body, now)
         return None
 
-    def write(self, lookup: Lookup, version: str) -> None:
-        """Keep `lookup` if it is complete."""
-        if not lookup.complete:
-            return
+    def write_all(self, lookups: Iterable[Lookup], version: str) -> None:
+        """Keep those of `lookups` that are complete, until the store fails."""
         now = self._now()
-        document = {"made": now.isoformat(), "lookup": lookup_document(lookup)}
-        body = json.dumps(document, ensure_ascii=False).encode()
         with contextlib.suppress(StoreError):
-            self._store.write(self._key(now.date(), lookup.seed, version), body)
+            for lookup in lookups:
+                if not lookup.complete:
+                    continue
+                document = {"made": now.isoformat(), "lookup": lookup_document(lookup)}
+                body = json.dumps(document, ensure_ascii=False).encode()
+                self._store.write(self._key(now.date(), lookup.seed, version), body)
 
     def sweep(self, *, most: int = 10_000) -> int:
         """Delete look-ups of past days, at most `most`; return how many were deleted."""

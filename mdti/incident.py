@@ -139,24 +139,25 @@ class Incidents:
         """
         found: dict[str, EarlierDescription] = {}
         oldest = self.now() - timedelta(days=self.settings.reuse_days)
-        for profile_id in filter(None, (actor.profile_id for actor in actors)):
-            with contextlib.suppress(StoreError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(StoreError):
+            for profile_id in filter(None, (actor.profile_id for actor in actors)):
                 stored = self.store.read(self._key(profile_id))
                 if stored is None:
                     continue
-                document = json.loads(stored.body)
-                at = datetime.fromisoformat(document["at"])
-                if at > oldest and document["incident"] != _shown(incident):
-                    where = (document["incident"], document["url"])
-                    found[profile_id] = EarlierDescription(at, *where)
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    document = json.loads(stored.body)
+                    at = datetime.fromisoformat(document["at"])
+                    if at > oldest and document["incident"] != _shown(incident):
+                        where = (document["incident"], document["url"])
+                        found[profile_id] = EarlierDescription(at, *where)
         return found
 
     def _remember(self, brief: Brief, incident: Incident) -> None:
         ids = {actor.name: actor.profile_id for actor in brief.actors}
         number = _shown(incident)
-        for prompt in brief.copilot_prompts:
-            document = {"at": self.now().isoformat(), "incident": number, "url": incident.url}
-            with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError):
+            for prompt in brief.copilot_prompts:
+                document = {"at": self.now().isoformat(), "incident": number, "url": incident.url}
                 key = self._key(ids[prompt.actor] or "")
                 self.store.write(key, json.dumps(document).encode())
 

@@ -108,14 +108,13 @@ class Lookups:
         index = self._indexes.current(deadline=deadline, meter=meter)
         rules = self._rules(options)
         version = self._version(options, index, at)
-        known = {seed: found for seed in seeds if (found := self._stored.read(seed, version))}
+        known = self._stored.read_all(seeds, version, deadline=deadline)
         wanted = [seed for seed in dict.fromkeys(seeds) if seed not in known]
         made: dict[Host, Lookup] = {}
         run = _Run(min(at or self._now(), self._now()), deadline, meter, rules, index, {}, [])
         if wanted:
             made = self._make(wanted, run)
-        for lookup in made.values():
-            self._stored.write(lookup, version)
+        self._stored.write_all(made.values(), version)
         counters = meter.counters()
         stats = Stats(
             requests=counters.requests,

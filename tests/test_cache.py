@@ -2,15 +2,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
 
-from mdti.cache import Answers, Memory, Shelf
-from mdti.errors import DeadlineExceeded, MdtiError, ServerFault
+from mdti.cache import Answers, Memory, Shelf, StoredLookups
+from mdti.errors import DeadlineExceeded, MdtiError, ServerFault, StoreError
+from mdti.models import Host
 from mdti.net.deadline import Deadline
 from mdti.sandbox.faults import Fault
+from mdti.store.base import Stored
+from mdti.store.files import FileStore
 from tests.tenant import SEED, Clock, Tenant, finding
 
 REPUTATION = "GET */reputation"
@@ -275,6 +279,41 @@ def test_a_damaged_entry_is_looked_up_again(tenant: Tenant) -> None:
         (kept,) = (tenant.folder / "state" / "lookups").rglob("*.json")
         kept.write_bytes(body)
         assert finding(tenant.look_up_one(tenant.app())) == undisturbed
+
+
+class Failing(FileStore):
+    """A store that has gone away, and how often it was asked."""
+
+    asked = 0
+
+    def read(self, key: str) -> Stored | None:
+        self.asked += 1
+        raise StoreError("the store is away")
+
+    def write(self, key: str, body: bytes, **_: object) -> str:
+        self.asked += 1
+        raise StoreError("the store is away")
+
+
+def test_a_store_that_fails_is_waited_for_once_whatever_the_number_of_look_ups(
+    tenant: Tenant,
+) -> None:
+    lookup = tenant.look_up_one(tenant.app())
+    store = Failing(tenant.folder, clock=tenant.now)
+    stored = StoredLookups(store, source="here", now=tenant.now)
+    seeds = [Host("name", f"host-{number}.example") for number in range(100)]
+    assert stored.read_all(seeds, "1", deadline=Deadline.after(60)) == {}
+    assert store.asked == 1
+    stored.write_all([replace(lookup, seed=seed) for seed in seeds], "1")
+    assert store.asked == 2
+
+
+def test_no_entry_is_read_once_time_is_up(tenant: Tenant) -> None:
+    stored = StoredLookups(FileStore(tenant.folder, clock=tenant.now), source="", now=tenant.now)
+    lookup = tenant.look_up_one(tenant.app())
+    stored.write_all([lookup], "1")
+    assert stored.read_all([lookup.seed], "1", deadline=Deadline.after(60)) == {lookup.seed: lookup}
+    assert stored.read_all([lookup.seed], "1", deadline=Deadline.after(0)) == {}
 
 
 def test_sweeping_deletes_what_is_over_and_nothing_else(tenant: Tenant) -> None:

@@ -224,7 +224,7 @@ def test_a_look_up_does_not_wait_beyond_its_time_for_the_copy_another_makes(
         with tenant.holding(PROFILES) as hold:
             slow = threads.submit(tenant.look_up_one, app)
             assert hold.reached.wait(10)
-            lookup = tenant.look_up_one(app, "vault-key.example", timeoutSeconds=1)
+            lookup = tenant.look_up_one(app, "vault-key.example", timeoutSeconds=2)
             assert stages(lookup) == {"actorIndex"}
             assert escalated(lookup) == ["Velvet Squall"]
         assert slow.result(30).complete

@@ -336,7 +336,7 @@ def test_a_server_that_throttles_loses_nothing(tenant: Tenant) -> None:
     undisturbed = findings(tenant)
     limit = RateLimit(rate=5, burst=5)
     tenant.sandbox.faults = Faults(limit=limit, clock=tenant.clock)
-    assert findings(tenant) == undisturbed
+    assert findings(tenant, LOOKUP_CONCURRENCY="2") == undisturbed
 
 
 @pytest.mark.parametrize("warm", [False, True])
