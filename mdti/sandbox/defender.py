@@ -35,13 +35,15 @@ _CORRELATION = "9b0f6a1e-1c1b-4f8f-9d3e-2a7d0a9c5e44"
 class DefenderOptions:
     """What the documents leave open; may change while the sandbox runs.
 
-    `next_link` is whether a full page links to the next one. `poison` are values that fail a whole
-    call with 400. `half_deleted` makes a BatchDelete with an unknown id remove the known ones.
-    `enabled` is whether the tenant has the feature. `shuffled` answers an import out of order.
+    `next_link` is whether a full page links to the next one. `refused` are values that fail by
+    themselves, `poison` those that fail a whole call with 400. `half_deleted` makes a BatchDelete
+    with an unknown id remove the known ones. `enabled` is whether the tenant has the feature.
+    `shuffled` answers an import out of order.
     """
 
     page_size: int = MAX_PAGE
     next_link: bool = True
+    refused: set[str] = field(default_factory=set)
     poison: set[str] = field(default_factory=set)
     half_deleted: bool = False
     enabled: bool = True
@@ -203,6 +205,8 @@ class Defender:
     def _import_one(self, item: Any, creator: str, everything: bool) -> dict[str, Any]:
         shown = {"indicator": item.get("indicatorValue")}
         try:
+            if item.get("indicatorValue") in self.options.refused:
+                raise Refused("InvalidInput", "The value is not supported.")
             row = self.indicators.put(item, creator=creator, everything=everything)
         except Refused as refused:
             return {"id": None, **shown, "isFailed": True, "failureReason": str(refused)}
@@ -236,4 +240,5 @@ def _failure(
 
 def _json(document: Mapping[str, Any]) -> Reply:
     kind = "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8"
-    return Reply(body=json.dumps(document).encode(), content_type=kind, verdict="valid")
+    body = json.dumps(document, separators=(",", ":")).encode()
+    return Reply(body=body, content_type=kind, verdict="valid")

@@ -46,13 +46,15 @@ class UploadOptions:
     """What the documents leave open; may change while the sandbox runs.
 
     `spelling` is the name of the message list in `errors`: the page has one, the spec another.
-    `all_invalid` is the status when no object of a call is taken. `readers` are applications that
+    `all_invalid` is the status when no object of a call is taken. `refused` are values of which no
+    indicator is taken. `readers` are applications that
     hold no writing role on the workspace.
     """
 
     spelling: Literal["errorMessages", "validationErrorMessages"] = "errorMessages"
     all_invalid: int = 200
     retry_after: bool = True
+    refused: set[str] = field(default_factory=set)
     readers: set[str] = field(default_factory=set)
 
 
@@ -158,6 +160,8 @@ class SentinelUpload:
         words = _complaints(item)
         if words:
             return words
+        if _observable(item)[1] in self.options.refused:
+            return ["Error for Property=pattern: Invalid pattern."]
         known = self.objects.get((source, item["id"]))
         if known is not None and item["modified"] < known["modified"]:
             return []

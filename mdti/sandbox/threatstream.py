@@ -48,11 +48,12 @@ class ThreatStreamOptions:
 
     `approval` is what becomes of an import session: approved at once, kept at `done` for a person,
     or ended in `errors`. `unresolved` are names that do not resolve, `benign` values that are known
-    to be harmless. `may_approve` is the right to import without approval. `visible_after` is how
-    many reads pass before an import shows.
+    to be harmless: both are dropped in silence. `may_import` and `may_approve` are the rights to
+    import with and without approval. `visible_after` is how many reads pass before an import shows.
     """
 
     approval: Literal["automatic", "manual", "errors"] = "automatic"
+    may_import: bool = True
     may_approve: bool = True
     unresolved: set[str] = field(default_factory=set)
     benign: set[str] = field(default_factory=set)
@@ -229,6 +230,8 @@ class ThreatStream:
         if name is None:
             return
         value = str(item[name])
+        if value in self.options.benign:
+            return
         resolves = not any(host in value for host in self.options.unresolved)
         if name in {"domain", "url"} and not resolves and not meta.get("allow_unresolved"):
             return
@@ -260,6 +263,8 @@ class ThreatStream:
         )
 
     def _open_session(self, request: Request, verdict: str) -> Reply:
+        if not self.options.may_import:
+            raise _Refused(403, "Importing is not permitted.")
         form = {name: values[-1] for name, values in parse_qs(request.body.decode("utf-8")).items()}
         if not form.get("confidence", "").isdecimal() or not form.get("datatext"):
             raise _Refused(400, "datatext and confidence are required.")

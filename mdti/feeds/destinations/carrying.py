@@ -93,7 +93,7 @@ class Carrier:
             try:
                 found = send(chosen)
             except _UNKNOWN_FATE as error:
-                self._stay_silent(error)
+                self.forgive(error)
                 outcomes |= _all_pending(part, chosen, error.message)
                 continue
             except ApiError as error:
@@ -111,7 +111,13 @@ class Carrier:
             outcomes |= dict(zip(part, found, strict=True))
         return [outcomes[place] for place in range(len(operations))]
 
-    def _stay_silent(self, error: MdtiError) -> None:
+    def forgive(self, error: MdtiError) -> None:
+        """Return when the fate of what was sent is merely unknown; raise the error otherwise.
+
+        Also raises it when nothing was answered for the third time in a row.
+        """
+        if not isinstance(error, _UNKNOWN_FATE):
+            raise error
         if isinstance(error, DeadlineExceeded):
             return  # no time was left, which says nothing about the destination
         with self._lock:

@@ -159,8 +159,10 @@ class Defender:
         try:
             self._delete_ids(self._ids(part), deadline)
         except Missing:
-            self._read_again(deadline)
-            self._delete_ids(self._ids(part), deadline)
+            unlisted = self._read_again(deadline).unlisted(self._ids(part))
+            listed = [remote_id for remote_id in self._ids(part) if remote_id not in unlisted]
+            self._delete_ids(listed, deadline)
+            self._delete_ids(unlisted, deadline)
         return [Outcome(drop.key, "accepted") for drop in part]
 
     def _delete_ids(self, ids: Sequence[str], deadline: Deadline) -> None:

@@ -6,8 +6,8 @@ on, and compared with each other, but not read.
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from mdti.feeds.indicator import Key
 from mdti.feeds.ports import Outcome
@@ -30,17 +30,16 @@ def judge_import(
     """Return one outcome for each row; `full` when the tenant is known to hold all it can.
 
     A row without a result is pending. New rows that fail one after the other up to the last new
-    one, all with the same words, met a full tenant: over cap. One such row beside others that were
-    taken may as well be a bad one, so it is pending and comes in another place next time.
+    one, all with the same words, met a full tenant: over cap. A single such row may as well be a
+    bad one, so it is pending: it comes in another place next time.
     """
     found = _matched(rows, results)
     outcomes = [_outcome(row, result) for row, result in zip(rows, found, strict=True)]
-    for place in _beyond_cap(rows, outcomes, full=full):
-        outcomes[place] = Outcome(rows[place].key, "over_cap", outcomes[place].reason)
-    lonely = _tail(rows, outcomes)
-    if len(lonely) == 1 and not full:
-        place = lonely[0]
-        outcomes[place] = Outcome(rows[place].key, "pending", outcomes[place].reason)
+    refused = [place for place, row in enumerate(rows) if row.new and _is_refused(outcomes[place])]
+    places = refused if full else _tail(rows, outcomes)
+    state: Literal["over_cap", "pending"] = "over_cap" if full or len(places) > 1 else "pending"
+    for place in places:
+        outcomes[place] = replace(outcomes[place], state=state)
     return outcomes
 
 
@@ -66,16 +65,6 @@ def _outcome(row: ImportRow, result: Result | None) -> Outcome:
     return Outcome(row.key, "rejected", words if isinstance(words, str) and words else "refused")
 
 
-def _beyond_cap(
-    rows: Sequence[ImportRow], outcomes: Sequence[Outcome], *, full: bool
-) -> Sequence[int]:
-    new = [place for place, row in enumerate(rows) if row.new]
-    if full:
-        return [place for place in new if outcomes[place].state == "rejected"]
-    tail = _tail(rows, outcomes)
-    return tail if len(tail) > 1 or len(tail) == len(new) else ()
-
-
 def _tail(rows: Sequence[ImportRow], outcomes: Sequence[Outcome]) -> list[int]:
     """Return the new rows at the end that were refused with the same words."""
     tail: list[int] = []
@@ -83,10 +72,14 @@ def _tail(rows: Sequence[ImportRow], outcomes: Sequence[Outcome]) -> list[int]:
         if not rows[place].new:
             continue
         outcome = outcomes[place]
-        if outcome.state != "rejected" or (tail and outcome.reason != outcomes[tail[0]].reason):
+        if not _is_refused(outcome) or (tail and outcome.reason != outcomes[tail[0]].reason):
             break
         tail.append(place)
     return tail
+
+
+def _is_refused(outcome: Outcome) -> bool:
+    return outcome.state == "rejected"
 
 
 def _fold(value: object) -> str:

@@ -114,6 +114,8 @@ class DefenderRows:
         key = self.values.key(kind, value)
         if isinstance(key, Refused):
             return Skip(key.reason)
+        if "*" in key.value:
+            return Skip("wildcard")
         if len(_shown(key)) > MAX_VALUE:
             return Skip("value too long")
         if key.kind == "domain" and key.value.startswith("_"):

@@ -71,6 +71,10 @@ class Tenant:
                 self._places[row.key].discard(remote_id)
                 self.size -= 1
 
+    def unlisted(self, ids: Iterable[str]) -> list[str]:
+        """Return which of these ids were accepted after the list was read, or are not in it."""
+        return [remote_id for remote_id in ids if remote_id in self._added]
+
     def merged(self, before: "Tenant") -> "Tenant":
         """Return this list with what was accepted lately and may not be listed yet."""
         for remote_id, moment in before._added.items():

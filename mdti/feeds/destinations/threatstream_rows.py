@@ -190,7 +190,7 @@ def object_body(key: Key, shape: Shape) -> dict[str, Any]:
         "confidence": shape.confidence,
         "severity": shape.severity,
         "classification": "private",
-        "tags": _tags(shape),
+        "tags": tag_bodies(shape),
     }
 
 
@@ -220,12 +220,14 @@ def form_body(keys: Sequence[Key], shape: Shape) -> bytes:
         "severity": shape.severity,
         "threat_type": shape.threat_type,
         "expiration_ts": shape.expires or "null",
-        "tags": json.dumps(_tags(shape)),
+        "tags": json.dumps(tag_bodies(shape)),
         "default_state": "active",
     }
     if shape.tlp is not None:
         form["tlp"] = shape.tlp
-    for family in sorted({_FAMILIES[key.kind] for key in keys}):
+    families = {_FAMILIES[key.kind] for key in keys}
+    # The documented mapping of addresses is `ip_mapping`; whether IPv6 has one of its own is not.
+    for family in sorted(families | ({"ip"} if "ipv6" in families else set())):
         form[f"{family}_mapping"] = shape.itype
     return urlencode(form).encode()
 
@@ -240,6 +242,11 @@ def change_body(shape: Shape) -> dict[str, Any]:
     }
     body |= {"expiration_ts": shape.expires} if shape.expires else {}
     return body | ({"tlp": shape.tlp} if shape.tlp else {})
+
+
+def tag_bodies(shape: Shape) -> list[dict[str, str]]:
+    """Return a shape's tags as imports take them."""
+    return [{"name": tag, "tlp": shape.tlp or "amber"} for tag in shape.tags]
 
 
 def pattern_of(values: Iterable[str]) -> str:
@@ -263,10 +270,6 @@ def _flavour(indicator: Indicator, confidence: int | None) -> Flavour:
 def _severity(indicator: Indicator) -> str:
     severity = severity_of(indicator)
     return "low" if severity == "informational" else severity
-
-
-def _tags(shape: Shape) -> list[dict[str, str]]:
-    return [{"name": tag, "tlp": shape.tlp or "amber"} for tag in shape.tags]
 
 
 def _tag_names(tags: object) -> Iterable[str]:

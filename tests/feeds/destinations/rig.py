@@ -1,0 +1,134 @@
+"""What the suite that all destinations share needs of each: a vendor, and a way to look into it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import ClassVar, Literal
+
+from mdti.feeds.indicator import Indicator, IndicatorKind, Key
+from mdti.feeds.ports import Destination, Drop, Operation, Outcome, Put
+from mdti.net.deadline import Deadline
+from mdti.net.transport import Transport
+from mdti.sandbox.host import Sandbox
+from mdti.sandbox.wire import Vendor
+from tests.feeds.sources.rig import NOW, VALUES, Clock
+
+__all__ = ["NOW", "VALUES", "Clock", "Rig", "domain", "drop", "indicator", "put"]
+
+Credential = Literal["right", "wrong"]
+
+
+def indicator(value: str, kind: IndicatorKind = "domain", **fields: object) -> Indicator:
+    """Return an indicator as a source gives it; fields may be set by name."""
+    plain = Indicator(
+        key=Key(kind, value),
+        modified=NOW - timedelta(hours=1),
+        confidence=80,
+        title=f"about {value}",
+        description="seen in a made-up campaign",
+        threat_types=("malware",),
+        tags=("loader",),
+    )
+    return replace(plain, **fields)  # type: ignore[arg-type]
+
+
+def domain(number: int) -> str:
+    return f"host-{number}.example"
+
+
+def put(value: str | Indicator, *, generation: int = 0, remote_id: str | None = None) -> Put:
+    item = value if isinstance(value, Indicator) else indicator(value)
+    return Put(item.key, item, generation, remote_id)
+
+
+def drop(outcome: Outcome, *, generation: int = 0) -> Drop:
+    """Return the removal of what an outcome left behind."""
+    return Drop(outcome.key, outcome.remote_id, generation)
+
+
+class Rig(ABC):
+    """One kind of destination before its vendor in the sandbox."""
+
+    name: ClassVar[str]
+    lists: ClassVar[bool] = True
+    shares_values: ClassVar[bool] = False
+    """True where somebody else's row with the same value is another row."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.roles: tuple[str, ...] = ()
+        self.credential: Credential = "right"
+        self.sandbox: Sandbox
+        self.transport: Transport
+
+    @abstractmethod
+    def vendors(self, sandbox: Sandbox) -> list[Vendor]:
+        """Return the vendors that the destination needs."""
+
+    @abstractmethod
+    def destination(self) -> Destination:
+        """Return a fresh destination."""
+
+    @abstractmethod
+    def present(self) -> list[str]:
+        """Return the values of our rows that are in force, sorted; a value as often as it is."""
+
+    @abstractmethod
+    def describes(self, value: str) -> int:
+        """Return the confidence, or what stands for it, of our row with a value."""
+
+    @abstractmethod
+    def spoil(self, value: str) -> None:
+        """Let the vendor refuse a value."""
+
+    @abstractmethod
+    def add_foreign(self, value: str) -> None:
+        """Let somebody else have a row with a value."""
+
+    @abstractmethod
+    def foreign(self, value: str) -> object:
+        """Return somebody else's row with a value, to be compared."""
+
+    @abstractmethod
+    def vanish(self, value: str) -> None:
+        """Let our row with a value go without our doing."""
+
+    @abstractmethod
+    def forbid(self) -> None:
+        """Take the permission away."""
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.seconds, UTC)
+
+    def deadline(self, seconds: float = 600.0) -> Deadline:
+        return Deadline.after(seconds, clock=self.clock)
+
+    def apply(
+        self,
+        *operations: Operation,
+        destination: Destination | None = None,
+        seconds: float = 600.0,
+    ) -> Sequence[Outcome]:
+        """Apply operations with a fresh destination, as another process would."""
+        chosen = destination or self.destination()
+        return chosen.apply(operations, deadline=self.deadline(seconds))
+
+    def token(self, scope: str, renew: bool) -> str:
+        if self.credential == "wrong":
+            return "wrong"
+        return self.sandbox.tokens.issue(scope.removesuffix("/.default"), self.roles)[0]
+
+    @contextmanager
+    def running(self) -> Iterator["Rig"]:
+        with ExitStack() as stack:
+            self.sandbox = stack.enter_context(
+                Sandbox(vendors=self.vendors, clock=self.clock, sleep=self.clock.sleep)
+            )
+            self.transport = Transport(
+                token=self.token, clock=self.clock, sleep=self.clock.sleep, random=Random(1)
+            )
+            stack.callback(self.transport.close)
+            yield self
