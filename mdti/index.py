@@ -30,8 +30,8 @@ MAX_AGE = timedelta(hours=48)
 RELOAD_SECONDS = 300.0
 """How long a process trusts that the pointer has not moved."""
 
-RETRY_SECONDS = 60.0
-"""How long look-ups leave Graph alone after a copy could not be made."""
+RETRY_SECONDS = (60.0, 3_600.0)
+"""How long look-ups leave Graph alone after a copy could not be made; doubled up to the second."""
 
 _SHARE = 0.5
 """Most of a look-up's time that may go into making a copy."""
@@ -171,7 +171,8 @@ class ActorIndexes:
         self._pointer = f"{self._folder}/current.json"
         self._lock = threading.Lock()
         self._current: ActorIndex | None = None
-        self._checked = self._failed = float("-inf")
+        self._checked = self._retry_at = float("-inf")
+        self._failures = 0
 
     def current(self, *, deadline: Deadline, meter: Meter | None = None) -> ActorIndex:
         """Return the current copy; one that is missing, partial or too old is made anew.
@@ -201,12 +202,16 @@ class ActorIndexes:
         index = self._loaded() or EMPTY
         if index.gap(self._now()) is None or deadline.expired:
             return index
-        if self._clock() - self._failed < RETRY_SECONDS:
+        if self._clock() < self._retry_at:
             return index
         with contextlib.suppress(MdtiError):
             index = self._refresh(deadline, meter)
-        if index.gap(self._now()) is not None:
-            self._failed = self._clock()
+        if index.gap(self._now()) is None:
+            self._failures = 0
+        else:
+            first, most = RETRY_SECONDS
+            self._retry_at = self._clock() + min(first * 2.0 ** min(self._failures, 16), most)
+            self._failures += 1
         return index
 
     def _loaded(self) -> ActorIndex | None:

@@ -149,7 +149,19 @@ def test_graph_is_left_alone_for_a_while_after_a_copy_could_not_be_made(tenant: 
     tenant.look_up_one(app)
     assert profiles_asked(tenant) == 1
     tenant.faults()
-    tenant.pass_time(seconds=RETRY_SECONDS)
+    tenant.pass_time(seconds=RETRY_SECONDS[0])
+    assert tenant.look_up_one(app).complete
+
+
+def test_a_failure_that_stays_is_tried_less_and_less_often(tenant: Tenant) -> None:
+    app = tenant.app()
+    tenant.faults(Fault(kind="html", route=PROFILES))
+    for _ in range(10):
+        tenant.look_up_one(app)
+        tenant.pass_time(seconds=RETRY_SECONDS[0])
+    assert profiles_asked(tenant) == 4
+    tenant.pass_time(seconds=RETRY_SECONDS[1])
+    tenant.faults()
     assert tenant.look_up_one(app).complete
 
 
@@ -161,7 +173,7 @@ def test_a_partial_copy_is_said_used_and_completed_once_graph_recovers(tenant: T
     assert [gap.reason for gap in lookup.gaps] == [
         "the indicators of 2 intel profiles could not be read"
     ]
-    tenant.pass_time(seconds=RETRY_SECONDS)
+    tenant.pass_time(seconds=RETRY_SECONDS[0])
     assert finding(tenant.look_up_one(app)) == finding(undisturbed)
 
 
