@@ -18,7 +18,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 import jmespath
 
-from tests.infra.arm import Deployment, Resource, Surroundings
+from tests.infra.arm import Deployment, Resource
+from tests.infra.scope import Surroundings
 from tests.playbooks.arm import BadTemplate
 
 ROOT = Path(__file__).parents[2]

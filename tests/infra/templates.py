@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tests.infra.arm import Deployment, Surroundings
+from tests.infra.arm import Deployment
+from tests.infra.scope import Surroundings
 from tests.playbooks.arm import load
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
-from tests.infra.arm import Deployment, Surroundings, calls, expressions, parse
+from tests.infra.arm import Deployment
+from tests.infra.expression import calls, expressions, parse
+from tests.infra.scope import Surroundings
 from tests.playbooks.arm import BadTemplate
 
 

@@ -29,7 +29,7 @@ SKIPPED: Mapping[str, str] = {
     "CKV_AZURE_65": "details of errors are for the log, not for callers",
     "CKV_AZURE_66": "request tracing is not there on Linux",
     "CKV_AZURE_67": "see CKV_AZURE_18",
-    "CKV_AZURE_78": "Flex Consumption has no FTP, and its credentials are switched off",
+    "CKV_AZURE_78": "Flex Consumption has no FTP; passwords for publishing are switched off",
     "CKV_AZURE_80": "there is no .NET in it",
     "CKV_AZURE_88": "Flex Consumption has no file shares",
     "CKV_AZURE_109": "see CKV_AZURE_35",

@@ -10,7 +10,8 @@ import function_app
 from mdti.settings import SETTINGS
 from mdti.store.blob import BlobStore
 from tests.door.service import load as load_app
-from tests.infra.arm import Deployment, guid
+from tests.infra.arm import Deployment
+from tests.infra.scope import guid
 from tests.infra.templates import AUTH, PLATFORM, ROOT, app_settings, platform
 from tests.infra.templates import SETTINGS as APP_SETTINGS
 from tests.playbooks.arm import BadTemplate, load
@@ -283,7 +284,6 @@ def test_the_playbooks_find_the_app_by_its_tags() -> None:
     tags = deployment.one("Microsoft.Web/sites").body["tags"]
     assert tags["mdti-function-audience"] == deployment.outputs["functionAudience"]
     assert tags["mdti-playbook-identity"] == deployment.outputs["playbookIdentityResourceId"]
-    assert tags["mdti-app-identity"] == deployment.outputs["appIdentityResourceId"]
     assert (tags["owner"], tags["azd-service-name"]) == ("soc", "api")
 
 

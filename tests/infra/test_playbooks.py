@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from tests.infra.arm import Deployment, Surroundings
+from tests.infra.arm import Deployment
+from tests.infra.scope import Surroundings
 from tests.infra.templates import INFRA, ROOT, SITE_TAGS
 from tests.playbooks.arm import load
 from tools.compose import COMMON, PLAYBOOKS, STATE, camel, made_files

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.infra.arm import Deployment, guid
+from tests.infra.arm import Deployment
+from tests.infra.scope import guid
 from tests.infra.templates import platform
 
 ROLES = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.arm import Call, Value, calls, expressions, parse
+from tests.infra.expression import Call, Value, calls, expressions, parse
 from tests.infra.shapes import faults
 from tests.infra.templates import INFRA, TEMPLATES, deployed
 from tests.infra.test_roles import ROLES
