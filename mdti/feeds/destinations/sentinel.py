@@ -150,7 +150,7 @@ class Sentinel:
             content_type="application/json",
             idempotent=True,  # an object that is uploaded twice is there once
         )
-        refused = _refusals(self._carrier.ask(request, deadline=deadline), len(part))
+        refused = refusals_of(self._carrier.ask(request, deadline=deadline), len(part))
         return [
             Outcome(upload.key, "rejected", refused[place])
             if place in refused
@@ -168,7 +168,7 @@ class _Upload:
     remote_id: str
 
 
-def _refusals(response: Response, sent: int) -> dict[int, str]:
+def refusals_of(response: Response, sent: int) -> dict[int, str]:
     """Return why objects were refused, by their place; {} when all were taken.
 
     Raises `BadAnswer` for a refusal that names no object: nothing is known of any then.

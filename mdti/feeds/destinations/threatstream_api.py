@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from mdti.errors import BadAnswer, Forbidden, MdtiError, Missing, SettingError, Unauthorized
 from mdti.feeds.destinations.carrying import Carrier
@@ -173,7 +173,7 @@ class ThreatStreamApi:
             seen.add(query)
             request = self._get(f"{self._root}{_LIST}?{query}")
             response = self._carrier.ask(request, deadline=deadline)
-            rows, following = _page(response)
+            rows, following = page_of(response)
             for row in rows:
                 observed = observed_of(row, values=self._values, mark=self._mark)
                 if observed is not None:
@@ -184,7 +184,7 @@ class ThreatStreamApi:
         raise BadAnswer("ThreatStream linked the pages of a list in a circle.")
 
 
-def _page(response: Response) -> tuple[list[Mapping[str, Any]], str | None]:
+def page_of(response: Response) -> tuple[list[Mapping[str, Any]], str | None]:
     """Return the rows of a page, and the query of the next one.
 
     A link is text from outside: only its query is used, at our own address and without what may be
@@ -198,12 +198,12 @@ def _page(response: Response) -> tuple[list[Mapping[str, Any]], str | None]:
     link = meta.get("next")
     if not link:
         return [row for row in rows if isinstance(row, dict)], None
-    parts = urlsplit(link) if isinstance(link, str) else urlsplit("")
-    if not parts.path.endswith(_LIST):
+    path, _, query = link.partition("?") if isinstance(link, str) else ("", "", "")
+    if not path.endswith(_LIST):
         raise BadAnswer(f"{response.api} linked the next page of a list to another place.")
-    options = parse_qsl(parts.query, keep_blank_values=True)
-    query = urlencode([(name, value) for name, value in options if name not in _CREDENTIALS])
-    return [row for row in rows if isinstance(row, dict)], query
+    options = parse_qsl(query, keep_blank_values=True)
+    kept = [(name, value) for name, value in options if name not in _CREDENTIALS]
+    return [row for row in rows if isinstance(row, dict)], urlencode(kept)
 
 
 def _chunks(keys: Sequence[Key]) -> Iterator[list[Key]]:
