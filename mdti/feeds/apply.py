@@ -48,10 +48,12 @@ class Terms:
 class Route:
     """Where the indicators of one feed go, and by which rules.
 
-    Feeds into one place may be told apart there, by another action say: so each has its own.
+    Feeds into one place may be told apart there, by another action say: so each has its own. Routes
+    of one `ledger` share their rows.
     """
 
     destination: Destination
+    ledger: str
     policy: Policy
     terms: Terms
 

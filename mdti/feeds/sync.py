@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from mdti.errors import Conflict, LeaseLost, MdtiError
+from mdti.errors import Conflict, LeaseLost, MdtiError, SettingError
 from mdti.feeds.apply import RESERVE, Applying, Route
 from mdti.feeds.hold import held
 from mdti.feeds.ingest import Ask, ingest, score
@@ -38,14 +38,15 @@ _BUSY_SECONDS: Final = 5.0
 class Feed:
     """One source into one destination, and the rules between them.
 
-    `ledger` names the place that is written to: two feeds with one ledger share their rows.
-    `reputations` is how many hosts one run may ask about.
+    `frozen` says what may not change after the first run, such as the tenant that is written to:
+    the ledger would be believed of another place. `reputations` is how many hosts one run may ask
+    about.
     """
 
     name: str
     source: Source
     route: Route
-    ledger: str
+    frozen: str = ""
     sweep_percent: int = 20
     ask: Ask | None = None
     reputations: int = 0
@@ -95,6 +96,8 @@ class Sync:
             lease = None if dry_run else self._own(feed, stack)
             mirror: Mirror | None = None
             try:
+                if lease is not None:
+                    self._freeze(feed, lease)
                 mirror = Mirror(self._store, feed.name, folder, lease=lease)
                 stack.callback(mirror.close)
                 self._ingest(feed, mirror, full=full, deadline=deadline, tally=tally)
@@ -158,14 +161,14 @@ class Sync:
                 if lease is None:
                     tally.remaining = True
                     return
-            ledger = Ledger(self._store, feed.ledger, folder, lease=lease)
+            ledger = Ledger(self._store, feed.route.ledger, folder, lease=lease)
             stack.callback(ledger.close)
             mirrors, routes = [mirror], [feed.route]
-            for name in self._others(feed):
+            for name, route in self._others(feed):
                 other = Mirror(self._store, name, folder, lease=None)
                 stack.callback(other.close)
                 mirrors.append(other)
-                routes.append(self._route_of(name))
+                routes.append(route)
             executor: Executor | None = None
             if (parallel := feed.route.destination.limits.parallel) > 1:
                 executor = stack.enter_context(ThreadPoolExecutor(parallel, "feed-call"))
@@ -186,13 +189,32 @@ class Sync:
             applying.run()
             ledger.compact()
 
-    def _others(self, feed: Feed) -> Iterator[str]:
-        """Yield the other feeds into the same destination that have ever run."""
+    def _others(self, feed: Feed) -> Iterator[tuple[str, Route]]:
+        """Yield the other feeds into the same place that have ever run."""
         suffix = f"-to-{feed.route.destination.name}"
         for key in self._store.list_("feeds/mirrors/"):
             name, _, rest = key.removeprefix("feeds/mirrors/").partition("/")
-            if rest == "pointer" and name.endswith(suffix) and name != feed.name:
-                yield name
+            if rest != "pointer" or not name.endswith(suffix) or name == feed.name:
+                continue
+            route = self._route_of(name)
+            if route.ledger == feed.route.ledger:
+                yield name, route
+
+    def _freeze(self, feed: Feed, lease: Lease) -> None:
+        """Keep where the feed goes at its first run; raise SettingError when that has changed."""
+        if not feed.frozen:
+            return
+        key = f"feeds/places/{feed.name}"
+        stored = self._store.read(key)
+        if stored is None:
+            self._store.write(key, feed.frozen.encode(), lease=lease)
+        elif stored.body.decode() != feed.frozen:
+            raise SettingError(
+                f"The feed {feed.name} went to {stored.body.decode()} before; its settings say "
+                f"{feed.frozen}.",
+                hint="Set them back; or, to begin anew and leave the rows there to expire, delete "
+                f"feeds/places/{feed.name} from the state and what belongs to it in feeds/ledgers.",
+            )
 
     def _own(self, feed: Feed, stack: ExitStack) -> Lease:
         try:
@@ -204,7 +226,9 @@ class Sync:
         """Return the destination's lease when another feed has given it back, None if too late."""
         while True:
             try:
-                return stack.enter_context(held(self._store, f"feeds/leases/to-{feed.ledger}"))
+                return stack.enter_context(
+                    held(self._store, f"feeds/leases/to-{feed.route.ledger}")
+                )
             except LeaseLost:
                 if deadline.remaining() <= RESERVE + _BUSY_SECONDS:
                     return None

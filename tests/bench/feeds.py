@@ -102,6 +102,7 @@ def _run(count: int, destination: Counting, *, paced: bool) -> Run:
         )
         route = Route(
             destination=destination,
+            ledger="sentinel",
             policy=Policy(min_confidence=50),
             terms=Terms(expire_days=30),
         )
@@ -117,7 +118,6 @@ def _run(count: int, destination: Counting, *, paced: bool) -> Run:
             name="taxii-to-sentinel",
             source=Generated(count),
             route=route,
-            ledger="sentinel",
         )
         return sync.run(feed, deadline=Deadline.after(36_000))
 

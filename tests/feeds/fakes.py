@@ -295,14 +295,13 @@ class Place:
             name=name,
             source=source,
             route=self.route(name, destination),
-            ledger=destination.name,
             sweep_percent=self.sweep_percent,
         )
 
     def route(self, name: str, destination: Destination) -> Route:
         policy = self.policies.get(name, self.policy)
         terms = self.all_terms.get(name, self.terms)
-        return Route(destination=destination, policy=policy, terms=terms)
+        return Route(destination=destination, ledger=destination.name, policy=policy, terms=terms)
 
     def sync(self, destination: Destination | None = None) -> Sync:
         return Sync(
