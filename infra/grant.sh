@@ -2,7 +2,8 @@
 # Give MDTI Actor Lookup what a template cannot: permissions of Microsoft Graph and Defender, roles
 # on the workspaces of Sentinel, and at last the switch that turns it on. Made for Azure Cloud Shell;
 # needs the Azure CLI, signed in. What is there already is left alone, so it can run at any time.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'exit 1' ERR
 
 usage() {
   cat <<'USAGE'
@@ -137,16 +138,18 @@ change() {
   esac
 }
 
-# What is missing and cannot be granted.
-give_up() {
-  missing=$((missing + 1))
-  [[ "$mode" != run ]] || failed=$((failed + 1))
-  [[ "$mode" == check ]] || complain "$1"
-}
-
+# A line of the table: state, who, what, where or why.
 row() {
   [[ "$mode" == check ]] || return 0
-  printf '%-8s %-10s %-38s %s\n' "$1" "$2" "$3" "$4"
+  printf '%-8s %-10s %-42s %s\n' "$1" "$2" "$3" "$4"
+}
+
+# What is missing and cannot be granted: who, what, why.
+give_up() {
+  missing=$((missing + 1))
+  row missing "$@"
+  [[ "$mode" != run ]] || failed=$((failed + 1))
+  [[ "$mode" == check ]] || complain "No $2 for $1: $3."
 }
 
 # Return the object id of an identity.
@@ -177,15 +180,13 @@ prepare() {
 app_role() {
   local who="$1" principal="$2" app="$3" role="$4" api_name="$5" api role_id held
   if ! api="$(az ad sp show --id "$app" --query id --output tsv 2>/dev/null)" || [[ -z "$api" ]]; then
-    row missing "$who" "$role" "$api_name is not in this tenant: is there a licence?"
-    give_up "$api_name is not in this tenant, so $role cannot be granted."
+    give_up "$who" "$role" "$api_name is not in this tenant: is there a licence?"
     return 0
   fi
   role_id="$(az ad sp show --id "$app" \
     --query "appRoles[?value=='$role' && contains(allowedMemberTypes, 'Application')].id | [0]" --output tsv)"
   if [[ -z "$role_id" ]]; then
-    row missing "$who" "$role" "$api_name does not offer it in this cloud"
-    give_up "$api_name does not offer $role in this cloud."
+    give_up "$who" "$role" "$api_name does not offer it in this cloud"
     return 0
   fi
   held="$(az rest --method get --url "${graph}v1.0/servicePrincipals/$principal/appRoleAssignments" \
@@ -232,7 +233,7 @@ has_feed() {
 # Everything that is to be granted. Counts what is missing.
 grant_all() {
   missing=0
-  local workspace scope sentinel
+  local workspace scope sentinel automation='Microsoft Sentinel Automation Contributor'
   if [[ "$cloud" == AzureCloud ]]; then
     app_role app "$app" "$GRAPH_APP" ThreatIntelligence.Read.All 'Microsoft Graph'
   else
@@ -258,16 +259,15 @@ grant_all() {
     scope="/subscriptions/$subscription/resourceGroups/$playbooks_group"
     sentinel="$(az ad sp show --id "$SECURITY_INSIGHTS_APP" --query id --output tsv 2>/dev/null || true)"
     if [[ -n "$sentinel" ]]; then
-      azure_role Sentinel "$sentinel" 'Microsoft Sentinel Automation Contributor' "$scope"
+      azure_role Sentinel "$sentinel" "$automation" "$scope"
     else
-      row missing Sentinel 'Microsoft Sentinel Automation Contributor' 'Azure Security Insights is not in this tenant'
-      give_up "Azure Security Insights is not in this tenant: is Sentinel on?"
+      give_up Sentinel "$automation" 'Azure Security Insights is not in this tenant: is Sentinel on?'
     fi
   fi
 }
 
 enable_all() {
-  local site workflow timer
+  local site workflow timer names
   local -a settings=()
   site="$(az functionapp list --resource-group "$group" \
     --query "[?tags.\"mdti-function-audience\"].name | [0]" --output tsv)"
@@ -288,12 +288,17 @@ enable_all() {
       az rest --method post --url "$workflow/enable?api-version=$LOGIC_API"
   done < <(az rest --method get \
     --url "/subscriptions/$subscription/resourceGroups/$playbooks_group/providers/Microsoft.Logic/workflows?api-version=$LOGIC_API" \
-    --query "value[?properties.state!='Enabled' && contains(to_string(identity), '/$playbook_name')].id" --output tsv)
-  say "Deploy azuredeploy.json again only with enabledTimers=[\"${timers[*]}\"], or the timers stop."
+    --query "value[?properties.state!='Enabled' && contains(to_string(identity), '/$playbook_name\"')].id" --output tsv)
+  names="$(printf '"%s",' "${timers[@]}")"
+  say "Deploy azuredeploy.json again only with enabledTimers [${names%,}], or the timers stop."
 }
 
 attach_all() {
   local playbook workspace held rules
+  if [[ "$mode" == print ]]; then
+    say "# Then, in a clone of this repository, run infra/grant.sh with --attach."
+    return 0
+  fi
   playbook="$(az resource list --resource-group "$playbooks_group" --resource-type Microsoft.Logic/workflows \
     --query "[?tags.\"hidden-SentinelTemplateName\"=='$INCIDENT_PLAYBOOK'].id | [0]" --output tsv)"
   if [[ -z "$playbook" ]]; then
@@ -320,7 +325,7 @@ json.dump(rules["properties"]["template"], sys.stdout)
       --template-file "$rules" \
       --parameters "workspaceName=${workspace##*/}" "playbookResourceId=$playbook"
   done
-  [[ "$mode" == print ]] || rm -f "$rules"
+  rm -f "$rules"
 }
 
 main() {

@@ -4,7 +4,8 @@
         az.install(folder)     # a command named az, which asks this process
 
 It knows the commands and options that `grant.sh` and the documents use and refuses all others, as
-the real one does. A text in the state's `refuse` makes every changing call that contains it fail.
+the real one does. A text in the state's `refuse` makes every changing call that contains it fail; a
+command in its `broken` always fails.
 """
 
 import json
@@ -310,6 +311,8 @@ class FakeAz:
             self.calls.append((change, arguments))
             if change and any(text in " ".join(arguments) for text in self.state["refuse"]):
                 raise Refused("Insufficient privileges to complete the operation.")
+            if " ".join(command) in self.state["broken"]:
+                raise Refused("(AuthorizationFailed)")
             found = Az(self.state).run(command, options)
         except Refused as refused:
             return 1, f"ERROR: {refused}", ""

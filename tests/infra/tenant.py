@@ -65,6 +65,7 @@ def tenant_state(**changes: Any) -> dict[str, Any]:
         "workflows": [workflow("MDTI-Incident-Actor-Brief"), workflow("other", "other")],
         "rules": {},
         "refuse": [],
+        "broken": [],
         "lag": 0,
     } | changes
 

@@ -36,6 +36,7 @@ FEED_GRANTS: dict[str, set[tuple[str, ...]]] = {
 """Least privilege: what each feed needs beyond the basic grants, and no more."""
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+PLAYBOOK = f"{GROUP}/providers/Microsoft.Logic/workflows/MDTI-Incident-Actor-Brief"
 NEEDED = ("--resource-group", "rg-mdti", "--workspace", WORKSPACE)
 
 
@@ -164,9 +165,30 @@ def test_the_switch_turns_on_our_playbooks_the_timers_and_sentinels_rules(tenant
     }
     assert [one["properties"]["state"] for one in state["workflows"]] == ["Enabled", "Disabled"]
     assert len(state["rules"]["soc"]) == 2
+    assert 'enabledTimers ["daily","weekly"]' in result.stdout
     tenant.run(*NEEDED, "--enable", "--attach")
     assert len(tenant.state["rules"]["soc"]) == 2
     assert [one[:3] for one in tenant.changes] == [["functionapp", "config", "appsettings"]]
+
+
+def test_the_switch_is_printed_for_somebody_else_when_nothing_is_missing(
+    tenants: Tenants,
+) -> None:
+    tenant = tenants()
+    tenant.run(*NEEDED)
+    printed = tenant.run(*NEEDED, "--print", "--enable", "--attach").stdout
+    assert tenant.changes == []
+    assert "appsettings set" in printed
+    assert f"{PLAYBOOK}/enable" in printed
+    assert "run infra/grant.sh with --attach" in printed
+
+
+def test_an_error_of_the_cli_ends_the_script(tenants: Tenants) -> None:
+    tenant = tenants(broken=["role assignment list"])
+    result = tenant.run(*NEEDED, "--check")
+    assert result.returncode == 1
+    assert "AuthorizationFailed" in result.stderr
+    assert "Nothing is missing" not in result.stdout
 
 
 def test_without_an_app_or_a_playbook_the_switch_says_so(tenants: Tenants) -> None:
@@ -190,8 +212,8 @@ def test_an_api_that_the_tenant_does_not_have_is_named(tenants: Tenants) -> None
     tenant = tenants(apis={GRAPH_APP: api(GRAPH_APP, HUNTING_PERMISSION)})
     result = tenant.run(*NEEDED, *feeds("anyrun-to-defender"))
     assert result.returncode == 1
-    assert f"Microsoft Graph does not offer {PERMISSION}" in result.stderr
-    assert "WindowsDefenderATP is not in this tenant" in result.stderr
+    assert f"No {PERMISSION} for app: Microsoft Graph does not offer it" in result.stderr
+    assert "No Ti.ReadWrite for app: WindowsDefenderATP is not in this tenant" in result.stderr
     assert "Azure Security Insights is not in this tenant" in result.stderr
     assert tenant.run(*NEEDED, "--check").returncode == 1
 

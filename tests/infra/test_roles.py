@@ -4,7 +4,7 @@ import pytest
 
 from tests.infra.arm import Deployment
 from tests.infra.scope import guid
-from tests.infra.templates import platform
+from tests.infra.templates import ROOT, platform
 
 ROLES = {
     "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
@@ -49,6 +49,11 @@ def given(deployment: Deployment) -> dict[str, dict[str, set[str]]]:
 
 def test_the_template_gives_what_the_table_says_and_no_more() -> None:
     assert given(platform()) == BY_TEMPLATE
+
+
+def test_no_playbook_gives_itself_a_role() -> None:
+    for path in ROOT.glob("logicapps/*/azuredeploy*.json"):
+        assert "Microsoft.Authorization" not in path.read_text("utf-8")
 
 
 def test_an_assignment_is_named_by_its_principal_so_that_another_identity_does_not_collide() -> (
