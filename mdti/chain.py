@@ -147,14 +147,16 @@ class _Walk:
         for seed in self.seeds:
             self._arrive(seed, seed, [_Arrival((), 1.0)])
         while chosen := self._choose():
-            spent = len(self.nodes) + REQUESTS_PER_EXPANSION * (len(self.asked) + len(chosen))
+            room = (self.budget.max_requests - len(self.nodes)) // REQUESTS_PER_EXPANSION
+            room -= len(self.asked)
             if self.budget.expired():
                 self._stop("the time was over", self._pending())
                 break
-            if spent > self.budget.max_requests:
+            if room <= 0:
                 limit = f"the limit of {self.budget.max_requests} requests was reached"
                 self._stop(limit, self._pending())
                 break
+            chosen = chosen[:room]
             self._merge(chosen, self.fetch(chosen))
         if self.unreached:
             self._stop(f"the limit of {self.rules.max_hosts} hosts was reached", self.unreached)

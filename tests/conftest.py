@@ -1,14 +1,21 @@
 """Fixtures that rooms share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.azurite.server import Azurite, missing, running
 from tests.store.backends import Backend, BlobBackend, FileBackend
 from tests.tenant import Tenant, tenant_in
+
+# What decides over a change must give the same answer twice, also on a slow machine.
+settings.register_profile("ci", derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

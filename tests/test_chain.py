@@ -372,7 +372,7 @@ def test_the_limit_of_hosts_never_loses_a_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "rounds", "left"), [(2, 0, "1 host was"), (3, 1, "20 hosts were"), (60, 2, "4 hosts")]
+    ("limit", "rounds", "left"), [(2, 0, "1 host was"), (3, 1, "20 hosts were"), (60, 3, "2 hosts")]
 )
 def test_the_limit_of_requests_is_one_gap_that_says_how_many(
     limit: int, rounds: int, left: str
