@@ -3,12 +3,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.feeds.sources.rig import Rig
+from tests.feeds.sources.rig_anomali import AnomaliRig
+from tests.feeds.sources.rig_mdti import MdtiRig
 from tests.feeds.sources.rig_opencti import OpenCtiRig
 from tests.feeds.sources.rig_taxii import AnyRunRig, TaxiiRig
 from tests.feeds.sources.rig_threatconnect import ThreatConnectRig
 
 RIGS: dict[str, type[Rig]] = {
-    rig.name: rig for rig in (AnyRunRig, OpenCtiRig, TaxiiRig, ThreatConnectRig)
+    rig.name: rig
+    for rig in (AnomaliRig, AnyRunRig, MdtiRig, OpenCtiRig, TaxiiRig, ThreatConnectRig)
 }
 
 

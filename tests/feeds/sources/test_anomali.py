@@ -1,0 +1,84 @@
+from collections.abc import Iterator
+
+import pytest
+
+from mdti.errors import BadAnswer
+from mdti.feeds.ports import Remove
+from tests.feeds.sources.mirror import Mirror
+from tests.feeds.sources.rig_anomali import AnomaliRig
+from tests.net.rude import reply, rude
+
+
+@pytest.fixture
+def rig() -> Iterator[AnomaliRig]:
+    rig = AnomaliRig()
+    with rig.running():
+        yield rig
+
+
+def test_an_indicator_carries_what_the_observable_says(rig: AnomaliRig) -> None:
+    rig.rows.put(
+        "192.0.2.10",
+        itype="c2_ip",
+        confidence=80,
+        severity="very-high",
+        tlp="amber+strict",
+        tags=[{"name": "loader"}],
+        expires="2027-02-18T00:00:00",
+    )
+    rig.rows.put("http://bad.example/", itype="mal_url", expires="9999-12-31T00:00:00")
+
+    found = {one.key.kind: one for one in Mirror().apply(rig.read()).indicators()}
+
+    told = found["ipv4"]
+    assert (told.confidence, told.severity, told.tlp) == (80, "high", "amber+strict")
+    assert told.threat_types == ("c2", "c2_ip")
+    assert told.tags == ("loader",)
+    assert told.valid_until is not None
+    assert found["url"].valid_until is None
+
+
+def test_a_false_positive_is_removed_and_says_so(rig: AnomaliRig) -> None:
+    rig.add("bad.example")
+    mirror = Mirror().apply(rig.read())
+    rig.rows.change(rig.rows.named("bad.example")[0]["id"], status="falsepos")
+
+    [batch] = rig.read(mirror.cursor)
+
+    [change] = batch.changes
+    assert isinstance(change, Remove)
+    assert change.reason == "false positive"
+
+
+def test_hashes_of_any_kind_are_told_by_their_length(rig: AnomaliRig) -> None:
+    for value in ("ab" * 16, "ab" * 20, "ab" * 32):
+        rig.rows.put(value, itype="mal_md5")
+
+    found = Mirror().apply(rig.read()).indicators()
+    assert {one.key.kind for one in found} == {"md5", "sha1", "sha256"}
+
+
+def test_the_key_is_in_no_address(rig: AnomaliRig) -> None:
+    rig.add("bad.example")
+    rig.read()
+
+    assert all("api_key" not in seen.query for seen in rig.sandbox.requests)
+
+
+@pytest.mark.parametrize("document", [[], {}, {"objects": None}])
+def test_an_answer_without_objects_is_an_error(rig: AnomaliRig, document: object) -> None:
+    with rude(lambda _: reply(document)) as server:
+        source = rig.source(url=server.root)
+        with pytest.raises(BadAnswer):
+            list(source.read(None, full=False, deadline=rig.deadline()))
+
+
+def test_pages_that_do_not_move_on_are_an_error(rig: AnomaliRig) -> None:
+    document = {
+        "objects": [{"id": 1, "update_id": True}],
+        "meta": {"next": "/api/v2/intelligence/"},
+    }
+    with rude(lambda _: reply(document)) as server:
+        source = rig.source(url=server.root)
+        with pytest.raises(BadAnswer):
+            list(source.read(None, full=False, deadline=rig.deadline()))
