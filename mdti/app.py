@@ -62,7 +62,6 @@ class App:
         self._now, self._clock, self._sleep = now, clock, sleep
         self._lock = threading.RLock()
         self._parts: dict[str, Any] = {}
-        self._following: dict[str, FeedRequest] = {}
 
     def parse_lookup(self, body: object) -> LookupRequest:
         """Return the look-up that a JSON body asks for."""
@@ -126,41 +125,9 @@ class App:
             document: Mapping[str, Any] = lookup_answer(request, self.look_up(request))
         elif job.kind == "incident":
             document = brief_document(self.brief(self.parse_incident(job.request)))
-        elif job.kind == "feed":
-            return self._perform_feed(job)
         else:
             raise NotFound(f"There is no work of the kind '{job.kind}'.")
         return 200, "application/json", dump(document)
-
-    def feeds(self) -> list[dict[str, Any]]:
-        """Return every feed, the names of its settings and the report of its last run."""
-        return self._feeds.all()
-
-    def feed(self, name: str) -> dict[str, Any]:
-        """Return one feed; raise `NotFound`."""
-        return self._feeds.describe(name)
-
-    def parse_feed(self, name: str, body: object) -> FeedRequest:
-        """Return the run of a feed that a JSON body asks for."""
-        return parse_feed(name, body)
-
-    def run_feed(self, request: FeedRequest) -> Run:
-        """Run a feed once, for at most 25 minutes."""
-        return self._feeds.run(request)
-
-    def submit_feed(
-        self, request: FeedRequest, *, idempotency_key: str | None = None
-    ) -> Submission:
-        """Make a job of a run, or join the one that is under way for the same feed."""
-        return self.jobs.submit(
-            "feed", request.to_json(), idempotency_key=idempotency_key, only=request.feed
-        )
-
-    def follow(self, job: Job) -> Submission | None:
-        """Make the job that goes on where a finished run of a feed stopped, if it stopped short."""
-        with self._lock:
-            request = self._following.pop(job.id, None)
-        return self.submit_feed(request) if request is not None else None
 
     def refresh_index(self) -> None:
         """Read all intel profiles anew; what the daily timer does."""
@@ -239,24 +206,10 @@ class App:
         return self._part("incidents", self._make_incidents)
 
     @property
-    def _feeds(self) -> Feeds:
-        return self._part("feeds", self._make_feeds)
-
-    @property
     def _source(self) -> str:
         """Return the Graph root as part of a key, so that two worlds never share what they know."""
         parts = urlsplit(self.settings.graph.root)
         return re.sub(r"[^a-z0-9]+", "-", f"{parts.netloc}{parts.path}".lower()).strip("-")
-
-    def _perform_feed(self, job: Job) -> tuple[int, str, bytes]:
-        request = parse_feed(str(job.request.get("feed")), job.request)
-        run = self.run_feed(request)
-        if run.again and not request.dry_run:
-            with self._lock:
-                self._following[job.id] = request.following
-        error = run.report.error
-        status = 200 if error is None else error.http_status
-        return status, "application/json", dump(run.report.to_json())
 
     def _part(self, name: str, make: Callable[[], T]) -> T:
         with self._lock:
@@ -320,39 +273,6 @@ class App:
             now=self._now,
             clock=self._clock,
         )
-
-    def _make_feeds(self) -> Feeds:
-        parts = FeedParts(
-            transport_of=self._transport_of,
-            values=Values(self.parser),
-            ask=self._ask,
-            now=self._now,
-            sleep=time.sleep,
-        )
-        return Feeds(self.settings.environment, parts, store=self.store, clock=self._clock)
-
-    def _transport_of(self, environment: Mapping[str, str]) -> Transport:
-        """Return the app's transport, or another where a feed has credentials of its own."""
-        own = {name: value for name, value in environment.items() if name.startswith("AZURE_")}
-        known = self.settings.environment
-        if all(known.get(name) == value for name, value in own.items()):
-            return self.transport
-        return self._part(
-            "connector transport",
-            lambda: Transport(token=Identity(environment).token, environ=environment),
-        )
-
-    def _ask(
-        self, keys: Sequence[Key], deadline: Deadline
-    ) -> Mapping[Key, FeedReputation | MdtiError]:
-        """Ask for the reputation of what a feed carries, as a look-up would."""
-        hosts = {key: Host("name" if key.kind == "domain" else key.kind, key.value) for key in keys}
-        found = self._lookups.reputations(tuple(hosts.values()), deadline=deadline)
-        answers: dict[Key, FeedReputation | MdtiError] = {}
-        for key, host in hosts.items():
-            answer = found[host]
-            answers[key] = answer if isinstance(answer, MdtiError) else _scored(answer)
-        return answers
 
     def _make_incidents(self) -> Incidents:
         return Incidents(
