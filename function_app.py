@@ -64,6 +64,27 @@ def get_actor(req: func.HttpRequest, context: func.Context) -> func.HttpResponse
     return door.answer(req, context, lambda: door.routes.get_actor(req))
 
 
+@app.route("v1/feeds", methods=["GET"])
+def get_feeds(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """List the feeds."""
+    return door.answer(req, context, lambda: door.routes.get_feeds())
+
+
+@app.route("v1/feeds/{feed}", methods=["GET"])
+def get_feed(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """Give one feed with the report of its last run."""
+    return door.answer(req, context, lambda: door.routes.get_feed(req))
+
+
+@app.route("v1/feeds/{feed}/runs", methods=["POST"])
+@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
+def post_feed_run(
+    req: func.HttpRequest, queue: func.Out[str], context: func.Context
+) -> func.HttpResponse:
+    """Run a feed; the answer comes later."""
+    return door.answer(req, context, lambda: door.routes.post_feed_run(req, queue))
+
+
 @app.route("v1/status", methods=["GET"])
 def get_status(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """Try everything that the app needs, and say what to do where it fails."""
@@ -89,10 +110,11 @@ def legacy(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 
 
 @app.queue_trigger("message", queue_name=QUEUE, connection=STORAGE)
-def run_job(message: func.QueueMessage, context: func.Context) -> None:
-    """Do the work of the job whose id is the message."""
+@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
+def run_job(message: func.QueueMessage, queue: func.Out[str], context: func.Context) -> None:
+    """Do the work of the job whose id is the message; a feed that stopped short queues another."""
     job_id = message.get_body().decode("ascii", "replace")
-    door.work(context, lambda: door.routes.run_job(job_id))
+    door.work(context, lambda: door.routes.run_job(job_id, queue))
 
 
 @app.timer_trigger("timer", schedule=DAILY, run_on_startup=False)
@@ -102,3 +124,44 @@ def daily(timer: func.TimerRequest, context: func.Context) -> None:  # noqa: ARG
     A token asked for before the grant is kept without its roles for up to a day.
     """
     door.work(context, lambda: door.routes.daily())
+
+
+# A feed's timer is off by `AzureWebJobs.<its name>.Disabled` until the feed is set up and wanted.
+@app.timer_trigger("timer", schedule="0 7 * * * *", run_on_startup=False)
+@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
+def mdti_to_anomali(timer: func.TimerRequest, queue: func.Out[str], context: func.Context) -> None:  # noqa: ARG001
+    """Run the feed from Microsoft Defender TI to Anomali ThreatStream, every hour."""
+    door.work(context, lambda: door.routes.run_feed("mdti-to-anomali", queue))
+
+
+@app.timer_trigger("timer", schedule="0 22 * * * *", run_on_startup=False)
+@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
+def threatconnect_to_sentinel(
+    timer: func.TimerRequest,  # noqa: ARG001
+    queue: func.Out[str],
+    context: func.Context,
+) -> None:
+    """Run the feed from ThreatConnect to Microsoft Sentinel, every hour."""
+    door.work(context, lambda: door.routes.run_feed("threatconnect-to-sentinel", queue))
+
+
+@app.timer_trigger("timer", schedule="0 */5 * * * *", run_on_startup=False)
+@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
+def opencti_to_defender(
+    timer: func.TimerRequest,  # noqa: ARG001
+    queue: func.Out[str],
+    context: func.Context,
+) -> None:
+    """Run the feed from OpenCTI to Microsoft Defender, every five minutes."""
+    door.work(context, lambda: door.routes.run_feed("opencti-to-defender", queue))
+
+
+@app.timer_trigger("timer", schedule="0 37 */2 * * *", run_on_startup=False)
+@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
+def anyrun_to_defender(
+    timer: func.TimerRequest,  # noqa: ARG001
+    queue: func.Out[str],
+    context: func.Context,
+) -> None:
+    """Run the feed from ANY.RUN to Microsoft Defender, every two hours."""
+    door.work(context, lambda: door.routes.run_feed("anyrun-to-defender", queue))

@@ -20,12 +20,17 @@ from mdti.client import MdtiClient
 from mdti.contract import LookupRequest, lookup_answer, parse_lookup
 from mdti.credentials import Identity
 from mdti.errors import ApiGone, NotFound
+from mdti.feeds.registry import Parts
+from mdti.feeds.reputations import asking
+from mdti.feeds.service import FeedRequest, Feeds
+from mdti.feeds.sync import Run
+from mdti.feeds.values import Values
 from mdti.graph_api import GraphApi
 from mdti.incident import Incidents
 from mdti.index import ActorIndexes
 from mdti.infrastructure import Infrastructure
 from mdti.ioc import HostParser
-from mdti.job import Job
+from mdti.job import Job, Submission
 from mdti.jobs import Jobs
 from mdti.lookup import Lookups
 from mdti.models import Brief, Incident, IntelProfile, Lookup, LookupOptions
@@ -125,9 +130,36 @@ class App:
             document: Mapping[str, Any] = lookup_answer(request, self.look_up(request))
         elif job.kind == "incident":
             document = brief_document(self.brief(self.parse_incident(job.request)))
+        elif job.kind == "feed":
+            return self._feeds.perform(job)
         else:
             raise NotFound(f"There is no work of the kind '{job.kind}'.")
         return 200, "application/json", dump(document)
+
+    def feeds(self) -> list[dict[str, Any]]:
+        """Return every feed, the names of its settings and the report of its last run."""
+        return self._feeds.all()
+
+    def feed(self, name: str) -> dict[str, Any]:
+        """Return one feed; raise `NotFound`."""
+        return self._feeds.describe(name)
+
+    def run_feed(self, request: FeedRequest) -> Run:
+        """Run a feed once, for at most 25 minutes."""
+        return self._feeds.run(request)
+
+    def submit_feed(
+        self, request: FeedRequest, *, idempotency_key: str | None = None
+    ) -> Submission:
+        """Make a job of a run, or join the one that is under way for the same feed."""
+        return self.jobs.submit(
+            "feed", request.to_json(), idempotency_key=idempotency_key, only=request.feed
+        )
+
+    def follow(self, job: Job) -> Submission | None:
+        """Make the job that goes on where a finished run of a feed stopped, if it stopped short."""
+        request = self._feeds.following(job) if job.kind == "feed" else None
+        return self.submit_feed(request) if request is not None else None
 
     def refresh_index(self) -> None:
         """Read all intel profiles anew; what the daily timer does."""
@@ -206,6 +238,10 @@ class App:
         return self._part("incidents", self._make_incidents)
 
     @property
+    def _feeds(self) -> Feeds:
+        return self._part("feeds", self._make_feeds)
+
+    @property
     def _source(self) -> str:
         """Return the Graph root as part of a key, so that two worlds never share what they know."""
         parts = urlsplit(self.settings.graph.root)
@@ -272,6 +308,27 @@ class App:
             settings=self.settings.lookup,
             now=self._now,
             clock=self._clock,
+        )
+
+    def _make_feeds(self) -> Feeds:
+        parts = Parts(
+            transport_of=self._transport_of,
+            values=Values(self.parser),
+            ask=asking(lambda: self._lookups, self.parser),
+            now=self._now,
+            sleep=time.sleep,
+        )
+        return Feeds(self.settings.environment, parts, store=self.store, clock=self._clock)
+
+    def _transport_of(self, environment: Mapping[str, str]) -> Transport:
+        """Return the app's transport, or another where a feed has credentials of its own."""
+        own = {name: value for name, value in environment.items() if name.startswith("AZURE_")}
+        known = self.settings.environment
+        if all(known.get(name) == value for name, value in own.items()):
+            return self.transport
+        return self._part(
+            "connector transport",
+            lambda: Transport(token=Identity(environment).token, environ=environment),
         )
 
     def _make_incidents(self) -> Incidents:

@@ -170,6 +170,23 @@ class Lookups:
         graph = measure(graph, claims, self._fetch(run), rules=run.rules)
         return {seed: self._answer(seed, graph, claims, run) for seed in seeds}
 
+    def reputations(
+        self, hosts: Sequence[Host], *, deadline: Deadline
+    ) -> Mapping[Host, Reputation | MdtiError]:
+        """Return what Microsoft says of each host, from memory where a look-up has asked before.
+
+        Raises when Graph as a whole cannot be used.
+        """
+        answers = self._reputations.get_all(
+            hosts,
+            lambda missing: self._client.reputations(missing, deadline=deadline),
+            deadline=deadline,
+        )
+        for answer in answers.found.values():
+            if isinstance(answer, MdtiError) and is_fatal(answer):
+                raise answer
+        return answers.found
+
     def _read_reputations(self, hosts: Sequence[Host], run: _Run, *, fatal: bool) -> None:
         answers = self._reputations.get_all(
             hosts,

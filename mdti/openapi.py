@@ -59,6 +59,7 @@ class Operation:
     summary: str
     answers: dict[str, Schema]
     body: Schema | None = None
+    body_required: bool = True
     parameters: tuple[Schema, ...] = ()
     errors: tuple[int, ...] = ()
     later: bool = False
@@ -81,7 +82,7 @@ def _json(name: str) -> dict[str, Schema]:
 
 
 _LOOKUP: Final = {"anyOf": [schemas.ref("Lookup"), schemas.ref("Lookups")]}
-_ANSWER: Final = {"anyOf": [*_LOOKUP["anyOf"], schemas.ref("Brief")]}
+_ANSWER: Final = {"anyOf": [*_LOOKUP["anyOf"], schemas.ref("Brief"), schemas.ref("FeedReport")]}
 _PAGES: Final = {
     "text/html": {"type": "string"},
     "text/markdown": {"type": "string"},
@@ -155,6 +156,34 @@ OPERATIONS: Final = (
         _json("Profile"),
         parameters=(_path("name", "Title or alias, in any case."),),
         errors=(404, 502),
+    ),
+    Operation(
+        "get",
+        "/api/v1/feeds",
+        "get_feeds",
+        "List the feeds.",
+        _json("Feeds"),
+    ),
+    Operation(
+        "get",
+        "/api/v1/feeds/{feed}",
+        "get_feed",
+        "Give one feed with the report of its last run.",
+        _json("Feed"),
+        parameters=(_path("feed", "<source>-to-<destination>"),),
+        errors=(404,),
+    ),
+    Operation(
+        "post",
+        "/api/v1/feeds/{feed}/runs",
+        "post_feed_run",
+        "Run a feed, or join the run that is under way; the job's answer is the report.",
+        {},
+        body=schemas.ref("FeedRequest"),
+        body_required=False,
+        parameters=(_path("feed", "<source>-to-<destination>"), _HEADERS[1]),
+        errors=(400, 404, 409, 413),
+        later=True,
     ),
     Operation(
         "get",
@@ -235,7 +264,9 @@ def document() -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     content = {kind: {"schema": schema} for kind, schema in operation.answers.items()}
-    responses: dict[str, Any] = {"200": {"description": "The answer.", "content": content}}
+    responses: dict[str, Any] = {}
+    if content:
+        responses["200"] = {"description": "The answer.", "content": content}
     if operation.later:
         responses["202"] = _LATER
     guarded = _ALWAYS if operation.security else ()
@@ -254,5 +285,5 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["parameters"] = list(operation.parameters)
     if operation.body:
         body = {"application/json": {"schema": operation.body}}
-        described["requestBody"] = {"required": True, "content": body}
+        described["requestBody"] = {"required": operation.body_required, "content": body}
     return described

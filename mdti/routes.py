@@ -17,8 +17,9 @@ from mdti.contract import (
     wants_later,
 )
 from mdti.errors import ApiError, InputError, NotFound
+from mdti.feeds.service import FeedRequest, parse_feed
 from mdti.http import answer, idempotency_key, job_url, json_answer, read_json
-from mdti.job import Job, job_answer
+from mdti.job import Job, Submission, job_answer
 from mdti.openapi import FORMATS, QUERY, document
 from mdti.render import CONTENT_TYPES, render
 from mdti.render.document import actor_document, brief_document
@@ -90,6 +91,22 @@ class Routes:
         """Return one intel profile by its title or an alias."""
         return json_answer(actor_document(self.app.actor(request.route_params["name"])))
 
+    def get_feeds(self) -> func.HttpResponse:
+        """Return every feed with its last run."""
+        return json_answer({"feeds": self.app.feeds()})
+
+    def get_feed(self, request: func.HttpRequest) -> func.HttpResponse:
+        """Return one feed with its last run."""
+        return json_answer(self.app.feed(request.route_params["feed"]))
+
+    def post_feed_run(self, request: func.HttpRequest, queue: func.Out[str]) -> func.HttpResponse:
+        """Run a feed later, or join the run that is under way; the job's answer is the report."""
+        key = idempotency_key(request)
+        body = read_json(request, limit=MAX_BODY) if request.get_body() else {}
+        asked = parse_feed(request.route_params["feed"], body)
+        self._location("")
+        return self._accepted(self.app.submit_feed(asked, idempotency_key=key), queue)
+
     def get_status(self) -> func.HttpResponse:
         """Return the self-test."""
         return json_answer(status_document(self.app.status()))
@@ -117,13 +134,26 @@ class Routes:
             raise ApiError(f"The look-up is incomplete: {lookup.gaps[0].reason}")
         return answer(json.dumps(list(rows)).encode(), content_type="text/plain")
 
-    def run_job(self, job_id: str) -> str:
-        """Do the work of a job; returns its id and state. A job that is gone is nobody's loss."""
+    def run_job(self, job_id: str, queue: func.Out[str] | None = None) -> str:
+        """Do the work of a job; returns its id and state. A job that is gone is nobody's loss.
+
+        A feed that had no time for all of its work goes on in another job.
+        """
         try:
             job = self.app.jobs.run(job_id, self.app.perform)
         except NotFound as error:
             return error.code
+        following = self.app.follow(job)
+        if following is not None and following.enqueue and queue is not None:
+            queue.set(following.job.id)
         return f"{job.id} {job.state}"
+
+    def run_feed(self, feed: str, queue: func.Out[str]) -> str:
+        """Make the job of a feed's timer; returns its id and state."""
+        submission = self.app.submit_feed(FeedRequest(feed=feed))
+        if submission.enqueue:
+            queue.set(submission.job.id)
+        return f"{submission.job.id} {submission.job.state}"
 
     def daily(self) -> str:
         """Delete what is over and read the intel profiles anew."""
@@ -135,7 +165,9 @@ class Routes:
         self, kind: str, request: Mapping[str, Any], key: str | None, queue: func.Out[str]
     ) -> func.HttpResponse:
         self._location("")  # A wrong WEBSITE_HOSTNAME is told before there is a job.
-        submission = self.app.jobs.submit(kind, request, idempotency_key=key)
+        return self._accepted(self.app.jobs.submit(kind, request, idempotency_key=key), queue)
+
+    def _accepted(self, submission: Submission, queue: func.Out[str]) -> func.HttpResponse:
         if submission.enqueue:
             queue.set(submission.job.id)
         response = self._job(submission.job, None)

@@ -112,6 +112,16 @@ _INCIDENT_REQUEST: Final = {
     ],
 }
 
+_FEED_REQUEST: Final = {
+    "type": "object",
+    "properties": {
+        "depthDays": number("How many days back the source begins.", 1, 3_650),
+        "dryRun": _FLAG | {"description": "Count what would be done, and change nothing."},
+        "full": _FLAG | {"description": "Read everything anew."},
+    },
+    "additionalProperties": False,
+}
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": thing(
         "What went wrong.",
@@ -280,5 +290,35 @@ SCHEMAS: Final[dict[str, Schema]] = {
             }
         ),
     ),
+    "FeedRequest": _FEED_REQUEST,
+    "FeedReport": thing(
+        "What one run of a feed did, and what became of everything that is wanted.",
+        feed=text(),
+        started=_TIME,
+        finished=_TIME,
+        read=_COUNT | {"description": "objects of the source"},
+        accepted=_COUNT,
+        unchanged=_COUNT,
+        removed=_COUNT,
+        skipped={"type": "object", "additionalProperties": _COUNT},
+        rejected=list_of(thing("Refused by the destination.", value=text(), reason=text())),
+        pending=_COUNT,
+        overCap=_COUNT,
+        cursor=null_or({"type": "object", "additionalProperties": text()}),
+        complete=_FLAG | {"description": "false when something remains to be done"},
+        error=null_or(
+            thing("What a person mends.", code=text(), message=text(), details={"type": "object"})
+        ),
+    ),
+    "Feed": thing(
+        "One source into one destination.",
+        name=text(),
+        source=text(),
+        destination=text(),
+        preset=_FLAG,
+        settings=list_of(text("the name of a setting it reads")),
+        lastRun=null_or(ref("FeedReport")),
+    ),
+    "Feeds": thing("All feeds.", feeds=list_of(ref("Feed"))),
     "LegacyAnswer": list_of(text('"actor, artifact"')),
 }
