@@ -316,7 +316,7 @@ class App:
             values=Values(self.parser),
             ask=asking(lambda: self._lookups, self.parser),
             now=self._now,
-            sleep=time.sleep,
+            sleep=self._sleep or time.sleep,
         )
         return Feeds(self.settings.environment, parts, store=self.store, clock=self._clock)
 
