@@ -79,6 +79,18 @@ def test_a_stream_that_falls_silent_is_a_broken_connection() -> None:
             silent.set()
 
 
+def test_an_error_whose_body_breaks_off_is_still_that_error() -> None:
+    body = b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n"
+    with rude(lambda _: Raw([body], close=True)) as server, pytest.raises(Unauthorized):
+        opened(server.root)
+
+
+def test_a_body_that_simply_ends_has_no_more_pieces() -> None:
+    body = HEAD + b"connection: close\r\n\r\nab"
+    with rude(lambda _: Raw([body], close=True)) as server:
+        assert opened(server.root) == [b"ab"]
+
+
 def test_a_stream_that_is_cut_off_is_a_bad_answer() -> None:
     body = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"ff\r\nab"
     with rude(lambda _: Raw([body], close=True)) as server, pytest.raises(BadAnswer):

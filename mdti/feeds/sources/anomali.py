@@ -71,7 +71,7 @@ class AnomaliSource:
     def read(self, cursor: Cursor | None, *, full: bool, deadline: Deadline) -> Iterator[Batch]:
         """Yield pages of observables; see `mdti.feeds.ports.Source.read`."""
         known = dict(cursor or {})
-        if "update_id" not in known or (full and "snapshot" not in known):
+        if not known.get("update_id", "").isdecimal() or (full and "snapshot" not in known):
             known = {"update_id": "0", "snapshot": "yes"}
         phase: Phase = "snapshot" if "snapshot" in known else "delta"
         try:

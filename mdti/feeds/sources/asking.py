@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from mdti.errors import ApiError, BadAnswer, MdtiError
 from mdti.feeds.fields import object_of
 from mdti.net.deadline import Deadline
-from mdti.net.messages import Request, Response, origin_of
+from mdti.net.messages import Request, Response
 from mdti.net.transport import Transport
 
 Hints = Mapping[type[MdtiError], str]
@@ -59,14 +59,6 @@ def document_of(response: Response) -> Mapping[str, object]:
     if not isinstance(document, dict):
         raise BadAnswer(f"{response.api} answered with JSON that is no object.", api=response.api)
     return object_of(document)
-
-
-def same_origin(url: str, link: object) -> bool:
-    """Tell whether a link leads to the scheme, host and port of a URL."""
-    try:
-        return isinstance(link, str) and origin_of(link) == origin_of(url)
-    except MdtiError:
-        return False
 
 
 def is_passing(error: MdtiError) -> bool:

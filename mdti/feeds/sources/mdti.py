@@ -22,7 +22,7 @@ from mdti.feeds.sources.asking import Asker, Hints, server_time
 from mdti.feeds.sources.mdti_rows import Row, changes_of
 from mdti.feeds.values import Values
 from mdti.net.deadline import Deadline
-from mdti.net.messages import Request, Response
+from mdti.net.messages import Request, Response, origin_of
 from mdti.net.transport import Transport
 
 SCOPE = "https://api.loganalytics.azure.com/.default"
@@ -39,6 +39,9 @@ OVERLAP = timedelta(minutes=30)
 REACH = timedelta(days=14)
 """How far back everything that lives was certainly written again."""
 _MOST_PARTS = 4_096
+_SERVER_SECONDS = (
+    25  # below the transport's patience, so that the service says what it could not do
+)
 _HINTS: Hints = {
     Unauthorized: "The token for Log Analytics was refused; LOG_ANALYTICS_ENDPOINT must be the "
     "query API of the cloud that the app's identity belongs to.",
@@ -70,10 +73,10 @@ class _Window:
     def of(cls, cursor: Cursor) -> "_Window | None":
         """Return the window that a cursor stands in, None when it stands between two."""
         start, end = moment_of(cursor.get("start")), moment_of(cursor.get("end"))
-        if start is None or end is None:
+        parts, part = cursor.get("parts", ""), cursor.get("part", "")
+        if start is None or end is None or not (parts.isdecimal() and part.isdecimal()):
             return None
-        parts, part = int(cursor.get("parts", "1")), int(cursor.get("part", "0"))
-        return cls(start, end, parts, part, cursor.get("snapshot") == "yes")
+        return cls(start, end, int(parts), int(part), cursor.get("snapshot") == "yes")
 
     def cursor(self) -> Cursor:
         """Return where to go on after `part` parts."""
@@ -96,8 +99,9 @@ class _TooLarge(Exception):
 class MdtiSource:
     """The indicators of Microsoft Defender TI in one Sentinel workspace.
 
-    `url` is the root of the Log Analytics query API, `scope` what its tokens are for,
-    `workspace_id` the workspace's GUID. `systems` are the values of `SourceSystem` to read.
+    `url` is the root of the Log Analytics query API, `scope` what its tokens are for: the API
+    itself unless given, and Microsoft's public one for a `url` on loopback. `workspace_id` is the
+    workspace's GUID. `systems` are the values of `SourceSystem` to read.
     """
 
     name = "mdti"
@@ -109,12 +113,14 @@ class MdtiSource:
         workspace_id: str,
         transport: Transport,
         values: Values,
-        scope: str = SCOPE,
+        scope: str | None = None,
         systems: Sequence[str] = SYSTEMS,
         rows: int = ROWS,
     ) -> None:
         self._url = f"{url.rstrip('/')}/v1/workspaces/{quote(workspace_id, safe='')}/query"
-        self._scope = scope
+        origin = origin_of(url)
+        own = SCOPE if origin.loopback else f"https://{origin.name}/.default"
+        self._scope = scope or own
         self._asker = Asker(transport, _HINTS)
         self._values = values
         self._systems = ", ".join(json.dumps(system) for system in systems)
@@ -188,7 +194,7 @@ class MdtiSource:
             audience=self._scope,
             body=json.dumps({"query": query}).encode(),
             content_type="application/json",
-            headers=(("Prefer", "wait=180"),),
+            headers=(("Prefer", f"wait={_SERVER_SECONDS}"),),
             idempotent=True,
         )
         try:

@@ -131,8 +131,7 @@ def changes_of(event: Event, position: Position, values: Values) -> Iterator[Cha
     if not stix:
         yield unreadable(event.data[:10_000])
         return
-    kind = stix.get("type")
-    if kind != "indicator" and kind != "file" and kind not in _OBSERVABLES:
+    if text_of(stix.get("type")) not in ("indicator", "file", *_OBSERVABLES):
         return
     source_id = id_of(stix.get("id"))
     if source_id is None:

@@ -26,7 +26,7 @@ from mdti.errors import (
 from mdti.feeds.fields import EPOCH, moment_of, object_of, stamp
 from mdti.feeds.ports import Batch, Change, Cursor, Phase
 from mdti.feeds.sources.asking import Asker, Hints, Now, document_of, server_time, utc_now
-from mdti.feeds.sources.threatconnect_objects import Reading, summaries_of
+from mdti.feeds.sources.threatconnect_objects import Reading, summaries_of, type_of
 from mdti.feeds.values import Values
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, origin_of
@@ -122,10 +122,11 @@ class _Page:
 class ThreatConnectSource:
     """Indicators of some owners of a ThreatConnect instance.
 
-    `url` is the root of the API, with or without its last segment `api`. `owners` and `types` are
-    names as ThreatConnect spells them. Without a cursor a read starts `depth_days` back; None reads
-    everything, as `full` does. Objects rated below `min_rating` (0 to 5) give no indicators. `now`
-    signs requests and dates the first read; everything else goes by the server's time.
+    `url` is the root of the API, with or without its last segment `api`. `owners` are names as
+    ThreatConnect spells them, `types` too or as people call them, such as `IPv4`. Without a cursor
+    a read starts `depth_days` back; None reads everything, as `full` does. Objects rated below
+    `min_rating` (0 to 5) give no indicators. `now` signs requests and dates the first read;
+    everything else goes by the server's time.
     """
 
     name = "threatconnect"
@@ -150,7 +151,7 @@ class ThreatConnectSource:
         self._root = root if root.endswith("/api") else f"{root}/api"
         self._credentials = credentials
         self._owners = tuple(owners)
-        self._types = tuple(types)
+        self._types = tuple(dict.fromkeys(type_of(name) for name in types))
         self._asker = Asker(transport, _HINTS)
         self._reading = Reading(values, min_rating)
         self._depth_days = depth_days

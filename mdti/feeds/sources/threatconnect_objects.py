@@ -39,6 +39,23 @@ _FIELDS: Mapping[str, tuple[ValueKind, str]] = MappingProxyType(
         "EmailAddress": ("email", "address"),
     }
 )
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "address": "Address",
+        "ip": "Address",
+        "ipv4": "Address",
+        "ipv6": "Address",
+        "host": "Host",
+        "hostname": "Host",
+        "domain": "Host",
+        "url": "URL",
+        "file": "File",
+        "hash": "File",
+        "email": "EmailAddress",
+        "emailaddress": "EmailAddress",
+    }
+)
+_OTHER = "other kind of observable"
 _HASHES = ("md5", "sha1", "sha256")
 # Ratings are skulls, from suspicious (1) to critical (5); 0 means unrated but for the dash.
 _LEVELS: tuple[Level, ...] = ("informational", "low", "low", "medium", "high", "high")
@@ -82,7 +99,7 @@ class Reading:
             yield self._change(item, source_id, kind, text)
         if not known:
             ids = list(_ids(item))
-            reason = "other kind of observable" if item.get("type") not in _FIELDS else "no value"
+            reason = "no value" if text_of(item.get("type")) in _FIELDS else _OTHER
             yield skip(ids[0], _version(item), reason) if ids else unreadable(row)
 
     def _change(
@@ -96,6 +113,11 @@ class Reading:
             return skip(source_id, version, "rating too low")
         make = partial(_indicator, item, rating)
         return upsert(source_id, version, [(kind, text)], values=self.values, make=make)
+
+
+def type_of(name: str) -> str:
+    """Return ThreatConnect's name of a type; one that is not known here is taken as it is."""
+    return _TYPES.get(name.strip().lower(), name.strip())
 
 
 def summaries_of(rows: Iterable[Any]) -> Sequence[str]:

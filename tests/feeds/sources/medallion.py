@@ -2,10 +2,8 @@
 
 import base64
 import json
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +34,19 @@ _DATA = {
         "collections": [_COLLECTION | {"objects": [], "manifest": []}],
     },
 }
+# Its own command takes a fixed port only, and does not say when it listens.
+_SERVER = """
+import json, pathlib, sys
+from medallion import application_instance as app, register_blueprints, set_config
+from werkzeug.serving import make_server
+config = json.loads(pathlib.Path(sys.argv[1]).read_text())
+for part in ("users", "taxii", "backend"):
+    set_config(app, part, config)
+register_blueprints(app)
+server = make_server("127.0.0.1", 0, app, threaded=True)
+print(server.port, flush=True)
+server.serve_forever()
+"""
 
 
 @dataclass(frozen=True)
@@ -83,30 +94,17 @@ def medallion(folder: Path) -> Iterator[Medallion]:
             }
         )
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-m", "medallion.scripts.run"]
     process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), str(config)],
-        stdout=subprocess.DEVNULL,
+        [sys.executable, "-W", "ignore", "-c", _SERVER, str(config)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
-        _wait(process, port)
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        assert port.isdecimal(), "medallion did not start"
         yield Medallion(f"http://127.0.0.1:{port}/api1")
     finally:
         process.kill()
-        process.wait(10)
-
-
-def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)  # nothing tells when another process listens
-        else:
-            return
-    raise AssertionError("medallion did not start")
+        process.communicate(timeout=10)

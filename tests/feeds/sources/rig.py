@@ -47,8 +47,6 @@ class Rig(ABC):
 
     name: ClassVar[str]
     page: ClassVar[int] = 3
-    # Vendors that list one state and forget it do not tell of removals in between.
-    refusals: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self.clock = Clock()

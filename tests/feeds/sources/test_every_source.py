@@ -223,6 +223,21 @@ def test_a_missing_role_is_an_error_that_says_what_to_grant(rig: Rig) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        {},
+        {"unknown": "words"},
+        {"update_id": "x", "until": "x", "start": "x", "end": "x", "modified": "x", "id": "x"},
+        {"start": "2026-11-01T00:00:00Z", "end": "2026-11-02T00:00:00Z", "parts": "x"},
+    ],
+)
+def test_a_cursor_that_says_nothing_reads_everything(rig: Rig, cursor: dict[str, str]) -> None:
+    publish(rig, TEN)
+
+    assert Mirror().apply(rig.read(cursor)).values() == set(TEN)
+
+
 def test_a_read_ends_at_its_deadline_and_goes_on_where_it_stopped(rig: Rig) -> None:
     publish(rig, TEN)
     mirror = Mirror()

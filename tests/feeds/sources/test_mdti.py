@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from mdti.errors import ApiError, BadAnswer, Forbidden, Missing
+from mdti.errors import ApiError, BadAnswer, Forbidden, IdentityError, Missing
 from mdti.feeds.indicator import Key
 from mdti.feeds.ports import Remove
 from mdti.feeds.sources.mdti import SYSTEMS
+from mdti.net.transport import Transport
 from mdti.sandbox.faults import Fault
 from tests.feeds.sources.mirror import Mirror
 from tests.feeds.sources.rig_mdti import MdtiRig
@@ -233,6 +234,21 @@ def test_a_cursor_older_than_the_republishing_leads_to_a_snapshot(rig: MdtiRig) 
     assert mirror.apply(batches).values() == {"kept.example"}
 
 
+def test_a_count_of_several_rows_is_an_error(rig: MdtiRig) -> None:
+    with rude(lambda _: table({"Rows": 1}, {"Rows": 2})) as server:
+        source = rig.source(url=server.root)
+        with pytest.raises(BadAnswer):
+            list(source.read(None, full=False, deadline=rig.deadline()))
+
+
+def test_a_list_of_labels_that_cannot_be_read_is_none(rig: MdtiRig) -> None:
+    rig.vendor.put(("domain-name:value", "bad.example"), Tags="[nonsense")
+
+    [found] = Mirror().apply(rig.read()).indicators()
+
+    assert found.tags == ("loader",)
+
+
 def test_a_workspace_without_data_is_empty(rig: MdtiRig) -> None:
     rig.vendor.options.empty = True
     mirror = Mirror().apply(rig.read())
@@ -289,11 +305,34 @@ def test_a_count_that_is_none_is_an_error(rig: MdtiRig) -> None:
             list(source.read(None, full=False, deadline=rig.deadline()))
 
 
+@pytest.mark.parametrize(
+    ("url", "scope"),
+    [
+        ("https://api.loganalytics.azure.com", "https://api.loganalytics.azure.com/.default"),
+        ("https://api.loganalytics.us/", "https://api.loganalytics.us/.default"),
+    ],
+)
+def test_the_token_is_for_the_api_that_is_asked(rig: MdtiRig, url: str, scope: str) -> None:
+    scopes: list[str] = []
+
+    def token(scope: str, renew: bool) -> str:
+        scopes.append(scope)
+        raise IdentityError("no token")
+
+    transport = Transport(token=token)
+    source = rig.source(url=url, transport=transport)
+    with pytest.raises(IdentityError):
+        list(source.read(None, full=False, deadline=rig.deadline()))
+    transport.close()
+
+    assert scopes == [scope]
+
+
 def test_the_query_is_sent_as_json_with_a_server_time_out(rig: MdtiRig) -> None:
     with rude(lambda _: counted(0)) as server:
         list(rig.source(url=server.root).read(None, full=False, deadline=rig.deadline()))
 
     first = server.seen[0]
     assert first.headers["content-type"] == "application/json"
-    assert first.headers["prefer"] == "wait=180"
+    assert first.headers["prefer"] == "wait=25"
     assert json.loads(first.body)["query"].startswith("ThreatIntelIndicators\n| where")

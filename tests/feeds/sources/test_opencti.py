@@ -223,6 +223,36 @@ def test_a_stream_that_does_not_introduce_itself_is_an_error(rig: OpenCtiRig) ->
                 list(source.read(None, full=False, deadline=rig.deadline()))
 
 
+def test_a_stream_that_ends_before_it_says_anything_is_an_error(rig: OpenCtiRig) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    with rude(lambda _: Raw([head], close=True)) as server:
+        source = rig.source(url=server.root, token="")
+        with pytest.raises(BadAnswer):
+            list(source.read(None, full=False, deadline=rig.deadline()))
+    assert all("authorization" not in seen.headers for seen in server.seen)
+
+
+def test_a_snapshot_that_was_read_to_its_end_ends_without_another_event(rig: OpenCtiRig) -> None:
+    rig.add("one.example")
+    last = rig.read()[-1].cursor["id"]
+
+    [batch] = rig.read({"id": last, "until": last})
+
+    assert (batch.phase, batch.cursor) == ("snapshot_end", {"id": last})
+
+
+def test_merges_name_what_was_merged_in_any_form() -> None:
+    sources = ["indicator--a", {"id": "indicator--b"}, {"id": 5}, None]
+    told = {"type": "merge", "data": indicator(), "context": {"sources": sources}}
+    changes = list(changes_of(Event("merge", json.dumps(told), "5-0"), (5, 0), VALUES))
+
+    assert [change.source_id for change in changes] == [
+        "indicator--a",
+        "indicator--b",
+        "indicator--bad.example",
+    ]
+
+
 def test_an_indicator_carries_what_the_platform_says(rig: OpenCtiRig) -> None:
     rig.vendor.put(
         PATTERN,

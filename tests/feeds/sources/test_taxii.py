@@ -313,6 +313,14 @@ def test_a_date_in_the_servers_own_future_hides_nothing(taxii: TaxiiRig) -> None
     assert batch.cursor[f"after:{vendor.COLLECTION}:all"] == "2026-11-21T12:00:00.000000Z"
 
 
+def test_a_server_may_want_no_key(taxii: TaxiiRig) -> None:
+    with rude(lambda _: reply({})) as server:
+        source = taxii.source(url=server.root, authorization="")
+        list(source.read(None, full=False, deadline=taxii.deadline()))
+
+    assert "authorization" not in server.seen[0].headers
+
+
 def test_no_collection_is_a_wrong_setting(taxii: TaxiiRig) -> None:
     with pytest.raises(SettingError):
         taxii.source(collections=[])

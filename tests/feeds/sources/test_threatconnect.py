@@ -173,6 +173,17 @@ def test_objects_rated_too_low_give_nothing_and_go_when_their_rating_falls(
     assert mirror.skipped() == {"rating too low": 1}
 
 
+def test_types_may_be_called_as_people_call_them(rig: ThreatConnectRig) -> None:
+    rig.vendor.put("Address", "192.0.2.10")
+    rig.vendor.put("Host", "host.example")
+    rig.vendor.put("URL", "http://url.example/")
+    source = rig.source(types=["IPv4", "hostname", "domain"])
+
+    batches = source.read(None, full=False, deadline=rig.deadline())
+
+    assert Mirror().apply(batches).values() == {"192.0.2.10", "host.example"}
+
+
 def test_kinds_that_no_feed_carries_are_counted(rig: ThreatConnectRig) -> None:
     rig.vendor.put("CIDR", "192.0.2.0/24")
     source = rig.source(types=["CIDR", "Host"])
