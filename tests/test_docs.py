@@ -8,6 +8,7 @@ import pytest
 
 from mdti.arguments import command_line
 from mdti.errors import MdtiError
+from mdti.feeds.settings import FEED_SETTINGS
 from mdti.openapi import OPERATIONS
 from mdti.render import FORMATS
 from mdti.setting import Setting
@@ -25,7 +26,7 @@ def errors(base: type[MdtiError] = MdtiError) -> Iterator[type[MdtiError]]:
         yield from errors(kind)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", [*SETTINGS, *FEED_SETTINGS], ids=lambda setting: setting.name)
 def test_every_setting_is_documented_with_its_default_and_form(setting: Setting[object]) -> None:
     (row,) = [
         line for line in SETTINGS_DOC.splitlines() if line.startswith(f"| `{setting.name}` |")

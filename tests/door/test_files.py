@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mdti.feeds.settings import FEED_SETTINGS
 from mdti.jobs import LONGEST_RUN
 from mdti.settings import SETTINGS
 from tests.door.service import ROOT, load
@@ -40,7 +41,7 @@ def test_requirements_are_those_of_the_package() -> None:
 
 def test_the_sample_settings_list_every_setting_with_its_default() -> None:
     values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
-    ours = {setting.name: setting.default for setting in SETTINGS}
+    ours = {setting.name: setting.default for setting in (*SETTINGS, *FEED_SETTINGS)}
     timers = {f"AzureWebJobs.{name}.Disabled" for name in of_type("timerTrigger")}
 
     assert set(values) == set(ours) | IDENTITY | STORAGE | PLATFORM | timers
@@ -51,7 +52,8 @@ def test_the_sample_settings_list_every_setting_with_its_default() -> None:
 def test_timers_are_off_in_the_sample_until_access_is_granted() -> None:
     values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
 
-    assert [values[f"AzureWebJobs.{name}.Disabled"] for name in of_type("timerTrigger")] == ["true"]
+    timers = of_type("timerTrigger")
+    assert {values[f"AzureWebJobs.{name}.Disabled"] for name in timers} == {"true"}
 
 
 def test_a_job_cannot_outlive_the_time_after_which_it_counts_as_cut_off() -> None:

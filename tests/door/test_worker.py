@@ -28,6 +28,13 @@ NAMES = {
     "legacy",
     "run_job",
     "daily",
+    "get_feeds",
+    "get_feed",
+    "post_feed_run",
+    "mdti_to_anomali",
+    "threatconnect_to_sentinel",
+    "opencti_to_defender",
+    "anyrun_to_defender",
 }
 
 
