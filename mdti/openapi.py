@@ -181,7 +181,7 @@ OPERATIONS: Final = (
         {},
         body=schemas.ref("FeedRequest"),
         body_required=False,
-        parameters=(_path("feed", "<source>-to-<destination>"), _HEADERS[1]),
+        parameters=(_path("feed", "<source>-to-<destination>"), *_HEADERS),
         errors=(400, 404, 409, 413),
         later=True,
     ),

@@ -51,6 +51,7 @@ def feed_definition(feed: str, *, dated: bool) -> Json:
                 "actions": _start_and_poll(start),
                 "else": {"actions": _run(start)},
             },
+            "Report": _report(),
             "Answered": _answered(feed),
         },
         "outputs": {},
@@ -123,20 +124,31 @@ def _start_and_poll(start: Json) -> Json:
     }
 
 
-def _answered(feed: str) -> Json:
+def _report() -> Json:
     body = f"string(coalesce({_BODY}, ''))"
+    return {
+        "type": "Compose",
+        "description": "What the run did; of a run that failed at once, the error.",
+        "runAfter": {"Poll_in_a_loop": ["Succeeded"]},
+        "inputs": f"@json(if(startsWith({body}, '{{'), {body}, '{{}}'))",
+    }
+
+
+def _answered(feed: str) -> Json:
     problem = "outputs('Report')?['error']?['message']"
     return {
         "type": "If",
-        "runAfter": {"Poll_in_a_loop": ["Succeeded"]},
+        "runAfter": {"Report": ["Succeeded"]},
         "expression": {
-            "and": [{"equals": [f"@{_STATUS}", 200]}, {"startsWith": [f"@{body}", "{"]}]
+            "and": [
+                {"equals": [f"@{_STATUS}", 200]},
+                {"equals": ["@contains(outputs('Report'), 'complete')", True]},
+            ]
         },
         "actions": {
-            "Report": {"type": "Compose", "runAfter": {}, "inputs": f"@{_BODY}"},
             "Done_with_everything": {
                 "type": "If",
-                "runAfter": {"Report": ["Succeeded"]},
+                "runAfter": {},
                 "expression": {
                     "and": [
                         {"equals": ["@outputs('Report')?['complete']", True]},
@@ -147,7 +159,6 @@ def _answered(feed: str) -> Json:
                 "else": {
                     "actions": {
                         "Stop_as_incomplete": _stop(
-                            {},
                             "FeedRunIncomplete",
                             f"{feed}: @{{coalesce({problem}, concat('not all was done yet (', "
                             "string(coalesce(outputs('Report')?['pending'], 0)), ' pending); the "
@@ -159,18 +170,12 @@ def _answered(feed: str) -> Json:
         },
         "else": {
             "actions": {
-                "Error": {
-                    "type": "Compose",
-                    "runAfter": {},
-                    "inputs": f"@json(if(startsWith({body}, '{{'), {body}, '{{}}'))",
-                },
                 "Stop_as_failed": _stop(
-                    {"Error": ["Succeeded"]},
                     "FeedRunFailed",
-                    f"@{{variables('Answer')?['step']}}: HTTP @{{coalesce({_STATUS}, 0)}}, "
+                    f"{feed}: @{{variables('Answer')?['step']}}: HTTP @{{coalesce({_STATUS}, 0)}}, "
                     f"@{{if(equals({_STATUS}, 202), 'the run has not ended within 50 minutes', "
-                    "coalesce(outputs('Error')?['error']?['message'], "
-                    "variables('Answer')?['problem'], 'no answer that can be read'))}",
+                    f"coalesce({problem}, variables('Answer')?['problem'], "
+                    "'no answer that can be read'))}",
                 ),
             }
         },
@@ -231,9 +236,9 @@ def _note(action: str, step: str) -> Json:
     }
 
 
-def _stop(after: Json, code: str, message: str) -> Json:
+def _stop(code: str, message: str) -> Json:
     return {
         "type": "Terminate",
-        "runAfter": after,
+        "runAfter": {},
         "inputs": {"runStatus": "Failed", "runError": {"code": code, "message": message}},
     }

@@ -16,10 +16,12 @@ from tests.playbooks.definitions import (
     template_name,
 )
 from tests.playbooks.engine import Engine
+from tests.playbooks.feed_scene import report
 from tests.playbooks.function import fresh_function_app
 from tests.playbooks.scene import brief
 
 _TO_THE_APP = "@{parameters('FunctionBaseUrl')}"
+FEEDS = [path for path in TEMPLATES if "-to-" in path.parent.name]
 INCIDENT = [path for path in TEMPLATES if path.parent == LOGICAPPS / "incident-actor-brief"]
 
 
@@ -40,30 +42,35 @@ def requests_of(path: Path) -> list[tuple[str, str, Mapping[str, Any]]]:
     return found
 
 
-@pytest.mark.parametrize("path", INCIDENT, ids=template_name)
+def fits(path: str, route: str) -> bool:
+    """Return whether a path, with `{}` for what is computed, is one of a route's."""
+    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path) is not None
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=template_name)
 def test_the_routes_are_those_of_the_function_app(path: Path) -> None:
     routes = set()
     for function in fresh_function_app().app.get_functions():
         for binding in (one.get_dict_repr() for one in function.get_bindings()):
             if binding["type"] == "httpTrigger":
-                route = re.sub(r"\{\w+\}", "{}", f"/api/{binding['route']}")
+                route = f"/api/{binding['route']}"
                 routes |= {(str(getattr(m, "value", m)), route) for m in binding["methods"]}
     requests = requests_of(path)
     assert requests
-    assert {(method, route) for method, route, _ in requests} <= routes
+    for method, route, _ in requests:
+        assert [one for verb, one in routes if verb == method and fits(route, one)], route
 
 
-@pytest.mark.parametrize("path", INCIDENT, ids=template_name)
+@pytest.mark.parametrize("path", TEMPLATES, ids=template_name)
 def test_the_requests_are_those_of_the_openapi_document(
     path: Path, contract: dict[str, Any]
 ) -> None:
-    operations = {
-        (method.upper(), re.sub(r"\{\w+\}", "{}", route)): operation
-        for route, methods in contract["paths"].items()
-        for method, operation in methods.items()
-    }
     for method, route, inputs in requests_of(path):
-        operation = operations[method, route]
+        (operation,) = [
+            methods[method.lower()]
+            for known, methods in contract["paths"].items()
+            if fits(route, known) and method.lower() in methods
+        ]
         known = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "header"}
         assert set(inputs.get("headers", {})) <= known
         assert not inputs.get("queries")
@@ -89,6 +96,32 @@ def test_every_field_that_is_read_is_a_field_of_the_brief(
             read.add(_field(schemas, prompt, call.path))
     assert read >= {"raise", "severity", "status", "tags", "comment.id", "comment.html"}
     assert read >= {"complete", "actors", "copilotPrompts", "commentId", "fallbackHtml"}
+
+
+@pytest.mark.parametrize("path", FEEDS, ids=template_name)
+def test_every_field_that_is_read_is_a_field_of_a_feeds_report(
+    engine: Engine, contract: dict[str, Any], path: Path
+) -> None:
+    schemas = contract["components"]["schemas"]
+    read = {
+        _field(schemas, schemas["FeedReport"], call.path)
+        for call in engine.calls(deployed(path).definition)
+        if call.name == "outputs" and call.arguments == ("Report",) and call.path
+    }
+    assert read == {"complete", "error", "error.message", "pending"}
+
+
+@pytest.mark.parametrize("path", FEEDS, ids=template_name)
+def test_what_a_feed_run_is_asked_for_may_be_asked(contract: dict[str, Any], path: Path) -> None:
+    schema = contract["components"]["schemas"]["FeedRequest"]
+    bodies = [inputs["body"] for method, _, inputs in requests_of(path) if method == "POST"]
+    assert bodies
+    for body in bodies:
+        assert set(body) <= set(schema["properties"])
+
+
+def test_the_scripted_reports_have_the_fields_of_real_ones(contract: dict[str, Any]) -> None:
+    assert set(report()) == set(contract["components"]["schemas"]["FeedReport"]["properties"])
 
 
 def test_the_scripted_briefs_have_the_fields_of_real_ones(contract: dict[str, Any]) -> None:
