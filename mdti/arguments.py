@@ -48,6 +48,7 @@ def command_line() -> argparse.ArgumentParser:
     actors.add_argument("name", nargs="?", metavar="NAME", help="a title or an alias")
     _add_common(actors, LIST_FORMATS)
     _add_common(command("status", "try everything the app needs, say what to do"), LIST_FORMATS)
+    _add_feed(command("feed", "list the feeds of indicators, or run one"))
     command("sandbox", "serve the sandbox until Ctrl-C, say how to point the app at it")
     _add_serve(command("serve", "serve the function app on localhost until Ctrl-C"))
     _add_demo(command("demo", "play one incident through on the sandbox"))
@@ -86,6 +87,24 @@ def _add_lookup(lookup: argparse.ArgumentParser) -> None:
     about = "look at the world as of this time, ISO 8601, UTC unless it says otherwise"
     lookup.add_argument("--at", type=_moment, metavar="TIME", help=about)
     _add_common(lookup, REPORT_FORMATS)
+
+
+def _add_feed(feed: argparse.ArgumentParser) -> None:
+    actions = feed.add_subparsers(metavar="ACTION", dest="action", required=True)
+    listing = actions.add_parser("list", help="list the feeds and how their last runs ended")
+    _add_common(listing, LIST_FORMATS)
+    about = "run a feed until nothing is left to do for now"
+    run = actions.add_parser("run", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    run.add_argument("name", metavar="NAME", help="<source>-to-<destination>, as `feed list` says")
+    for name, about in (
+        ("dry-run", "count what would be done, and change nothing"),
+        ("full", "read everything anew"),
+        ("follow", "go on until Ctrl-C: run, wait, run again"),
+    ):
+        run.add_argument(f"--{name}", action="store_true", help=about)
+    about = "how many days back the source begins"
+    run.add_argument("--depth-days", type=int, metavar="N", help=about)
+    _add_common(run, LIST_FORMATS)
 
 
 def _add_serve(serve: argparse.ArgumentParser) -> None:

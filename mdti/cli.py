@@ -127,6 +127,20 @@ def _status(options: argparse.Namespace, console: Console) -> int:
     return DONE if document["healthy"] else FAILED
 
 
+def _feed(options: argparse.Namespace, console: Console) -> int:
+    from mdti.feeding import list_feeds, run_feed, show_report
+
+    with _app(options) as app:
+        if options.action == "list":
+            list_feeds(options, console, app)
+            return DONE
+        report = run_feed(options, console, app)
+    show_report(options, console, report)
+    if report.error is not None:
+        return FAILED
+    return DONE if report.complete else INCOMPLETE
+
+
 def _serve(options: argparse.Namespace, console: Console) -> int:
     from mdti.serve import serve
 
@@ -157,6 +171,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "incident": _incident,
     "actors": _actors,
     "status": _status,
+    "feed": _feed,
     "serve": _serve,
     "demo": _demo,
 }
@@ -178,7 +193,7 @@ def _surroundings(options: argparse.Namespace) -> AbstractContextManager[object]
         return nullcontext()
     from mdti.sandboxed import sandboxed
 
-    return sandboxed()
+    return sandboxed(feeds=options.command == "feed")
 
 
 def _functions() -> Sequence[object]:

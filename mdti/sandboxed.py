@@ -11,14 +11,18 @@ _STORAGE = "AzureWebJobsStorage"
 
 
 @contextmanager
-def sandboxed() -> Iterator[Sandbox]:
+def sandboxed(*, feeds: bool = False) -> Iterator[Sandbox]:
     """Serve a sandbox and point this process at it, with state in a temporary folder.
+
+    `feeds` adds the vendors of the feeds, each with a few indicators.
 
     The process's own environment is changed and given back, because `azure-identity` reads the
     endpoint of a managed identity from there; a real storage account is out of sight meanwhile.
     """
+    from mdti.sandbox.feeds import vendors
+
     with (
-        Sandbox() as sandbox,
+        Sandbox(vendors=vendors if feeds else None) as sandbox,
         tempfile.TemporaryDirectory(prefix="mdti-") as state,
         _environment({**sandbox.environment(), "MDTI_STATE_DIR": state}),
     ):

@@ -49,6 +49,7 @@ DOORS = frozenset(
         "console",
         "demo",
         "door",
+        "feeding",
         "function_app",
         "http",
         "listener",
