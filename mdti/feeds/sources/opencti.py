@@ -148,6 +148,7 @@ class OpenCtiSource:
             try:
                 yield from self._follow(run, deadline)
             except DeadlineExceeded:
+                yield from run.batches(1)
                 return
             except MdtiError as error:
                 failures = failures + 1 if run.drain.at == before else 1

@@ -38,6 +38,7 @@ OVERLAP = timedelta(minutes=5)
 """How far behind the last time seen a read starts, for objects that became visible late."""
 _SIGNATURE_AGE = timedelta(minutes=4)  # the server refuses signatures older than 5
 _CHECKED_AT_ONCE = 50
+_QUERY_BYTES = 4_000
 _HINTS: Hints = {
     Unauthorized: "Check THREATCONNECT_ACCESS_ID and THREATCONNECT_SECRET_KEY (or the token), and "
     "that this machine's clock is right: signatures older than 5 minutes are refused.",
@@ -170,9 +171,9 @@ class ThreatConnectSource:
         if place is None or fresh:
             place = self._beginning(full=full)
         elif not place.snapshot:
-            for change, until in self._deleted(place.deleted - OVERLAP, deadline):
-                yield Batch(change, replace(place, deleted=until).cursor())
-                place = replace(place, deleted=until)
+            removals, until = self._deleted(place.deleted - OVERLAP, deadline)
+            place = replace(place, deleted=until)
+            yield Batch(removals, place.cursor())
         start = place.modified - (timedelta() if place.snapshot or fresh else OVERLAP)
         for page in self._changed(start, deadline):
             if fresh:  # nothing that was deleted earlier can be known to anybody here
@@ -211,20 +212,17 @@ class ThreatConnectSource:
             yield page
             link = page.link
 
-    def _deleted(
-        self, since: datetime, deadline: Deadline
-    ) -> Iterator[tuple[tuple[Change, ...], datetime]]:
-        """Yield what was deleted since a time and is not there again, once, with the time now."""
-        rows: list[Any] = []
-        until: datetime | None = None
-        for owner in self._owners:
-            options = [("owner", owner), ("deletedSince", _iso(since))]
-            for page in self._pages(self._url("/v3/indicators/deleted", options), deadline):
-                until = page.at if until is None else min(until, page.at)
-                rows += [row for row in page.rows if object_of(row).get("type") in self._types]
-        if until is not None:
-            present = self._present(summaries_of(rows), deadline) if rows else frozenset()
-            yield self._reading.removals(rows, present, until), until
+    def _deleted(self, since: datetime, deadline: Deadline) -> tuple[tuple[Change, ...], datetime]:
+        """Return what was deleted since a time and is not there again, and until when."""
+        pages = [
+            page
+            for owner in self._owners
+            for page in self._pages(self._deleted_url(owner, since), deadline)
+        ]
+        until = min(page.at for page in pages)
+        rows = [row for page in pages for row in page.rows if _type(row) in self._types]
+        present = self._present(summaries_of(rows), deadline)
+        return self._reading.removals(rows, present, until), until
 
     def _present(self, summaries: Sequence[str], deadline: Deadline) -> frozenset[str]:
         """Return the ids of objects that exist among these summaries.
@@ -232,12 +230,15 @@ class ThreatConnectSource:
         A deletion names no id and no version, so one that was made again looks deleted as well.
         """
         found: set[str] = set()
-        for start in range(0, len(summaries), _CHECKED_AT_ONCE):
-            some = summaries[start : start + _CHECKED_AT_ONCE]
+        for some in _groups(summaries):
             url = self._list_url(f"summary IN ({_quoted(some)})")
             for page in self._pages(url, deadline):
                 found |= self._reading.ids(page.rows)
         return frozenset(found)
+
+    def _deleted_url(self, owner: str, since: datetime) -> str:
+        options = [("owner", owner), ("deletedSince", f"{since:%Y-%m-%dT%H:%M:%SZ}")]
+        return self._url("/v3/indicators/deleted", options)
 
     def _changes_url(self, since: datetime) -> str:
         return self._list_url(f"lastModified GEQ '{since:%Y-%m-%d %H:%M:%S}'")
@@ -304,5 +305,20 @@ def _quoted(words: Sequence[str]) -> str:
     return ", ".join(f'"{word}"' for word in escaped)
 
 
-def _iso(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+def _groups(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield words in groups that fit into one query; servers refuse addresses beyond 8 KiB."""
+    group: list[str] = []
+    length = 0
+    for word in words:
+        size = len(quote(word, safe=""))
+        if group and (length + size > _QUERY_BYTES or len(group) >= _CHECKED_AT_ONCE):
+            yield group
+            group, length = [], 0
+        group.append(word)
+        length += size
+    if group:
+        yield group
+
+
+def _type(row: object) -> object:
+    return object_of(row).get("type")

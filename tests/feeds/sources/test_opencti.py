@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from mdti.feeds.indicator import Key
 from mdti.feeds.ports import Remove, Upsert
 from mdti.feeds.sources.opencti_events import Drain, changes_of, position_of
 from mdti.feeds.sources.sse import Event
+from mdti.net.deadline import Deadline
 from mdti.sandbox.opencti import EXTENSION
 from tests.feeds.sources.mirror import Mirror
 from tests.feeds.sources.rig import VALUES
@@ -162,6 +164,31 @@ def test_a_read_ends_at_the_last_event_there_was(rig: OpenCtiRig) -> None:
     assert len(mirror.keys()) <= 2
     mirror.apply(rig.read(mirror.cursor))
     assert mirror.values() == set(rig.ids)
+
+
+def test_what_is_complete_at_the_deadline_is_handed_over(rig: OpenCtiRig) -> None:
+    cursor = rig.read()[-1].cursor
+    told = [
+        b'event: connected\ndata: {"firstEventId":"1-0","lastEventId":"9999999999999-0"}\n\n',
+        b"id: 9000000000000-0\nevent: create\ndata: "
+        + json.dumps({"type": "create", "data": indicator()}).encode()
+        + b"\n\nid: 9000000000001-0\nevent: heartbeat\ndata: x\n\n",
+    ]
+    ticks = count()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        yield from told
+        while True:
+            yield b": ping\n\n"
+
+    # Time passes with every look at the clock, so it runs out among the pings.
+    deadline = Deadline.after(500.0, clock=lambda: float(next(ticks)))
+    with rude(lambda _: Raw(pieces(), close=True)) as server:
+        [batch] = rig.source(url=server.root, page=500).read(cursor, full=False, deadline=deadline)
+
+    assert batch.cursor == {"id": "9000000000001-0"}
+    assert len(batch.changes) == 1
 
 
 def test_nothing_new_is_seen_without_waiting(rig: OpenCtiRig) -> None:

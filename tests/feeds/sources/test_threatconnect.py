@@ -117,6 +117,22 @@ def test_a_deleted_object_that_was_made_again_lives(rig: ThreatConnectRig) -> No
     assert mirror.apply(rig.read(mirror.cursor)).values() == {"host.example"}
 
 
+def test_many_deletions_are_checked_in_queries_that_servers_take(rig: ThreatConnectRig) -> None:
+    names = [f"http://bad.example/{number}/{'ä' * 150}" for number in range(60)]
+    found = [rig.vendor.put("URL", name) for name in names]
+    mirror = Mirror().apply(rig.read(page=100))
+    rig.clock.pass_(hours=1)
+    for identifier in found:
+        rig.vendor.delete(identifier)
+    rig.sandbox.forget()
+
+    assert mirror.apply(rig.read(mirror.cursor, page=100)).values() == set()
+    asked = [
+        seen.query for seen in rig.sandbox.requests if "summary IN" in seen.query.get("tql", "")
+    ]
+    assert len(asked) >= 10
+
+
 def test_a_file_that_learnt_a_hash_is_removed_with_both(rig: ThreatConnectRig) -> None:
     md5 = "cd" * 16
     identifier = rig.vendor.put("File", md5, md5=md5)
