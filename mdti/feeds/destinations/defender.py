@@ -19,7 +19,7 @@ from mdti.feeds.destinations.defender_rows import DefenderRows, policy_of
 from mdti.feeds.destinations.defender_tenant import Tenant
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.ports import Drop, Limits, Operation, Outcome, Owned, Put, Skip
-from mdti.feeds.sources.asking import Hints, Now, utc_now
+from mdti.feeds.sources.asking import Hints, Now, document_of, utc_now
 from mdti.feeds.values import Values
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response
@@ -213,10 +213,12 @@ class Defender:
         """Yield every visible row; no `$filter`, so there is none that could be ignored."""
         request = self._page(0)
         read = 0
-        for _ in range(_MOST_PAGES):
+        seen: set[str] = set()
+        while request.url not in seen and len(seen) < _MOST_PAGES:
+            seen.add(request.url)
             response = self._carrier.ask(request, deadline=deadline)
-            document = response.json()
-            rows = document.get("value") if isinstance(document, dict) else None
+            document = document_of(response)
+            rows = document.get("value")
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise BadAnswer(f"{response.api} listed no indicators.", api=response.api)
             yield from rows
@@ -225,7 +227,7 @@ class Defender:
             if link is None and len(rows) < PAGE:
                 return
             request = self._page(read) if link is None else self._follow(request, link, response)
-        raise BadAnswer("Defender's list of indicators has no end.")
+        raise BadAnswer("Defender linked the pages of its list in a circle.")
 
     def _page(self, skip: int) -> Request:
         query = urlencode({"$top": PAGE, "$skip": skip}, safe="$")
@@ -236,8 +238,7 @@ class Defender:
 
 
 def _results(response: Response) -> list[Mapping[str, Any]]:
-    document = response.json()
-    results = document.get("value") if isinstance(document, dict) else None
+    results = document_of(response).get("value")
     if not isinstance(results, list):
         raise BadAnswer(f"{response.api} gave no results of an import.", api=response.api)
     return [result if isinstance(result, dict) else {} for result in results]

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any, Final, Literal
 
 from mdti.errors import SettingError
-from mdti.feeds.destinations.rating import end_of_life, sentence, severity_of, title, zulu
+from mdti.feeds.destinations.rating import end_within, sentence, severity_of, title, zulu
 from mdti.feeds.indicator import Indicator, IndicatorKind, Key
 from mdti.feeds.ports import Skip
 from mdti.feeds.values import Refused, Values
@@ -124,8 +124,8 @@ class DefenderRows:
 
     def body(self, key: Key, indicator: Indicator, *, now: datetime) -> dict[str, Any] | None:
         """Return the row as `import` takes it; None for an indicator whose time is over."""
-        until = end_of_life(indicator, now=now, expire_days=self.expire_days)
-        if until is not None and until <= now:
+        until = end_within(indicator, now=now, expire_days=self.expire_days)
+        if until <= now:
             return None
         action = action_of(self.policy, key, indicator)
         return {
@@ -137,7 +137,7 @@ class DefenderRows:
             "title": title(indicator)[:MAX_TITLE],
             "description": sentence(indicator)[:MAX_DESCRIPTION],
             "severity": severity_of(indicator).capitalize(),
-            "expirationTime": zulu(until) if until is not None else None,
+            "expirationTime": zulu(until),
             "application": self.mark,
             "rbacGroupNames": [],
         }

@@ -27,10 +27,8 @@ def severity_of(indicator: Indicator) -> Severity:
     )
 
 
-def end_of_life(indicator: Indicator, *, now: datetime, expire_days: int | None) -> datetime | None:
-    """Return when a row that is written at `now` ends, None for never."""
-    if expire_days is None:
-        return indicator.valid_until
+def end_within(indicator: Indicator, *, now: datetime, expire_days: int) -> datetime:
+    """Return when a row that is written at `now` ends: with its indicator, or after some days."""
     latest = now + timedelta(days=expire_days)
     return latest if indicator.valid_until is None else min(indicator.valid_until, latest)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mdti.feeds.destinations.rating import (
     distinct,
-    end_of_life,
+    end_within,
     sentence,
     title,
     worth,
@@ -70,7 +70,9 @@ class SentinelObjects:
         now: datetime,
     ) -> dict[str, Any] | None:
         """Return the object of an indicator; None for one whose time is over."""
-        until = end_of_life(indicator, now=now, expire_days=self.expire_days)
+        until = indicator.valid_until
+        if self.expire_days is not None:
+            until = end_within(indicator, now=now, expire_days=self.expire_days)
         if until is not None and until <= now:
             return None
         start = min(indicator.valid_from or indicator.modified, now)

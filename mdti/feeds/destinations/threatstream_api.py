@@ -9,7 +9,7 @@ from mdti.errors import BadAnswer, Forbidden, MdtiError, Missing, SettingError, 
 from mdti.feeds.destinations.carrying import Carrier
 from mdti.feeds.destinations.threatstream_rows import Observed, observed_of, pattern_of
 from mdti.feeds.indicator import Key
-from mdti.feeds.sources.asking import Hints
+from mdti.feeds.sources.asking import Hints, document_of
 from mdti.feeds.values import Values
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response
@@ -73,11 +73,16 @@ class ThreatStreamApi:
     def named(self, keys: Sequence[Key], *, deadline: Deadline) -> dict[Key, list[Observed]]:
         """Return every row that has the value of a key, whoever owns it and whatever its status."""
         found: dict[Key, list[Observed]] = {key: [] for key in keys}
+        strangers = 0
         for chunk in _chunks(list(found)):
             options = {"value__regexp": pattern_of(key.value for key in chunk), "order_by": "id"}
             for row in self._read(options, deadline):
                 if row.key in found:
                     found[row.key].append(row)
+                    continue
+                strangers += 1
+                if strangers > PAGE:
+                    raise BadAnswer("ThreatStream does not filter its list by value__regexp.")
         return found
 
     def import_directly(self, body: Mapping[str, Any], *, deadline: Deadline) -> None:
@@ -98,21 +103,16 @@ class ThreatStreamApi:
             headers=self._headers,
             idempotent=False,
         )
-        response = self._carrier.ask(request, deadline=deadline)
-        document = response.json()
-        number = document.get("import_session_id") if isinstance(document, dict) else None
-        if not isinstance(number, str | int) or not str(number).isdecimal():
-            raise BadAnswer(f"{response.api} named no import session.", api=response.api)
-        return str(number)
+        return session_of(self._carrier.ask(request, deadline=deadline))
 
     def session_status(self, number: str, *, deadline: Deadline) -> str:
         """Return how far a session is; `deleted` also for one that is not there any more."""
         request = self._get(f"{self._root}/api/v1/importsession/{quote(number, safe='')}/")
         try:
-            document = self._carrier.ask(request, deadline=deadline).json()
+            document = document_of(self._carrier.ask(request, deadline=deadline))
         except Missing:
             return "deleted"
-        return str(document.get("status")) if isinstance(document, dict) else ""
+        return str(document.get("status"))
 
     def change(
         self, changes: Mapping[str, Mapping[str, Any]], *, deadline: Deadline
@@ -184,15 +184,22 @@ class ThreatStreamApi:
         raise BadAnswer("ThreatStream linked the pages of a list in a circle.")
 
 
+def session_of(response: Response) -> str:
+    """Return the number of the import session that was opened."""
+    number = document_of(response).get("import_session_id")
+    if isinstance(number, bool) or not isinstance(number, str | int) or not str(number).isdecimal():
+        raise BadAnswer(f"{response.api} named no import session.", api=response.api)
+    return str(number)
+
+
 def page_of(response: Response) -> tuple[list[Mapping[str, Any]], str | None]:
     """Return the rows of a page, and the query of the next one.
 
     A link is text from outside: only its query is used, at our own address and without what may be
     a key.
     """
-    document = response.json()
-    rows = document.get("objects") if isinstance(document, dict) else None
-    meta = document.get("meta") if isinstance(document, dict) else None
+    document = document_of(response)
+    rows, meta = document.get("objects"), document.get("meta")
     if not isinstance(rows, list) or not isinstance(meta, dict):
         raise BadAnswer(f"{response.api} answered with something that is no page.")
     link = meta.get("next")

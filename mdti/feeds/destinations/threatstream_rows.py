@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
-from mdti.feeds.destinations.rating import distinct, end_of_life, severity_of, worth, zulu
+from mdti.feeds.destinations.rating import distinct, end_within, severity_of, worth, zulu
 from mdti.feeds.indicator import Indicator, IndicatorKind, Key, Tlp
 from mdti.feeds.values import Values
 
@@ -78,20 +78,20 @@ _READ_KINDS: Mapping[str, Literal["host", "url", "hash", "email"]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What is said of an observable; `expires` is ISO 8601 without a zone, None for no end."""
+    """What is said of an observable; `expires` is ISO 8601 without a zone."""
 
     itype: str
     threat_type: str
     confidence: int
     severity: str
     tlp: Tlp | None
-    expires: str | None
+    expires: str
     tags: tuple[str, ...]
 
     @property
     def digest(self) -> str:
         """Eight letters that tell shapes apart, whenever their rows end."""
-        said = {**asdict(self), "expires": None}
+        said = {**asdict(self), "expires": ""}
         return blake2b(json.dumps(said).encode(), digest_size=4).hexdigest()
 
 
@@ -120,7 +120,7 @@ class Observed:
             and self.confidence == shape.confidence
             and self.severity == shape.severity
             and (shape.tlp is None or same_tlp(self.tlp, shape.tlp))
-            and (shape.expires is None or self.expires[:16] == shape.expires[:16])
+            and self.expires[:16] == shape.expires[:16]
             and {tag.casefold() for tag in shape.tags} <= self.tags
         )
 
@@ -134,12 +134,11 @@ def shape_of(
     key: Key, indicator: Indicator, *, mark: str, expire_days: int, now: datetime
 ) -> Shape | None:
     """Return what to say of an indicator; None when its time is over."""
-    until = end_of_life(indicator, now=now, expire_days=expire_days)
-    if until is not None:
-        hour = until.replace(minute=0, second=0, microsecond=0)
-        until = hour if hour > now else until
-        if until <= now:
-            return None
+    until = end_within(indicator, now=now, expire_days=expire_days)
+    hour = until.replace(minute=0, second=0, microsecond=0)
+    until = hour if hour > now else until
+    if until <= now:
+        return None
     confidence = worth(indicator)
     flavour = _flavour(indicator, confidence)
     family = _FAMILIES[key.kind]
@@ -150,7 +149,7 @@ def shape_of(
         confidence=DEFAULT_CONFIDENCE if confidence is None else confidence,
         severity=_severity(indicator),
         tlp=indicator.tlp,
-        expires=zulu(until).rstrip("Z") if until is not None else None,
+        expires=zulu(until).rstrip("Z"),
         tags=distinct(words)[:MAX_TAGS],
     )
 
@@ -194,17 +193,17 @@ def object_body(key: Key, shape: Shape) -> dict[str, Any]:
     }
 
 
-def meta_body(expires: str | None) -> dict[str, Any]:
+def meta_body(expires: str) -> dict[str, Any]:
     """Return what an import without approval says of all its objects.
 
     The weight keeps our confidence from being recomputed; names need not resolve any more.
     """
-    body: dict[str, Any] = {
+    return {
         "classification": "private",
         "allow_unresolved": True,
         "source_confidence_weight": 100,
+        "expiration_ts": expires,
     }
-    return body | ({"expiration_ts": expires} if expires else {})
 
 
 def form_body(keys: Sequence[Key], shape: Shape) -> bytes:
@@ -219,7 +218,7 @@ def form_body(keys: Sequence[Key], shape: Shape) -> bytes:
         "source_confidence_weight": "100",
         "severity": shape.severity,
         "threat_type": shape.threat_type,
-        "expiration_ts": shape.expires or "null",
+        "expiration_ts": shape.expires,
         "tags": json.dumps(tag_bodies(shape)),
         "default_state": "active",
     }
@@ -239,8 +238,8 @@ def change_body(shape: Shape) -> dict[str, Any]:
         "itype": shape.itype,
         "confidence": shape.confidence,
         "severity": shape.severity,
+        "expiration_ts": shape.expires,
     }
-    body |= {"expiration_ts": shape.expires} if shape.expires else {}
     return body | ({"tlp": shape.tlp} if shape.tlp else {})
 
 

@@ -203,8 +203,10 @@ class Work:
             else:
                 self._settle(drop.key, "accepted", "gone already")
         bodies = {number: {"status": "inactive"} for number in doomed}
-        for number, error in self._api.change(bodies, deadline=self._deadline).items():
-            gone = None if isinstance(error, Missing) else error
+        failed = self._api.change(bodies, deadline=self._deadline)
+        # Of several rows with one value the one that failed decides, so it comes last.
+        for number in sorted(doomed, key=lambda number: failed[number] is not None):
+            gone = None if isinstance(failed[number], Missing) else failed[number]
             self._settle_change(doomed[number], number, gone)
 
     def _prove(self, part: Sequence[Import]) -> Sequence[Outcome]:

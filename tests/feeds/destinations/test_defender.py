@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from mdti.errors import Forbidden, SettingError
 from mdti.feeds.destinations.defender import BATCH, MARK, Defender
 from mdti.feeds.destinations.defender_rows import policy_of
 from mdti.feeds.indicator import IndicatorKind, Severity
-from mdti.feeds.ports import Drop, Skip
+from mdti.feeds.ports import Drop, Put, Skip
 from mdti.sandbox.faults import Fault
 from tests.feeds.destinations.rig import NOW, VALUES, domain, drop, indicator, put
 from tests.feeds.destinations.rig_defender import DefenderAllRig, DefenderRig
@@ -451,3 +452,37 @@ def test_settings_that_shape_rows_change_the_revision(defender: DefenderRig) -> 
 def test_a_life_of_nothing_is_refused(defender: DefenderRig, days: int) -> None:
     with pytest.raises(SettingError, match="DEFENDER_EXPIRE_DAYS"):
         defender.destination(expire_days=days)
+
+
+def test_calls_from_many_threads_do_not_mix(defender: DefenderRig) -> None:
+    destination = defender.destination()
+    old = defender.apply(
+        *(put(f"old-{number}.example") for number in range(200)), destination=destination
+    )
+    batches: list[list[Put | Drop]] = [
+        [*map(drop, old[20 * n : 20 * n + 20]), *(put(f"host-{n}-{m}.example") for m in range(50))]
+        for n in range(10)
+    ]
+
+    with ThreadPoolExecutor(destination.limits.parallel) as pool:
+        results = list(pool.map(lambda ops: defender.apply(*ops, destination=destination), batches))
+
+    for batch, outcomes in zip(batches, results, strict=True):
+        assert [one.key for one in outcomes] == [one.key for one in batch]
+        assert {one.state for one in outcomes} == {"accepted"}
+    assert len(defender.present()) == 500
+    assert not [value for value in defender.present() if value.startswith("old")]
+
+
+def test_a_tenant_is_read_once_for_many_calls_and_again_after_a_while(
+    defender: DefenderRig,
+) -> None:
+    destination = defender.destination()
+    for number in range(5):
+        defender.apply(put(domain(number)), destination=destination)
+    assert calls(defender).count("GET /api/indicators") == 1
+
+    defender.clock.pass_(minutes=2)
+    defender.apply(put(TEN[9]), destination=destination)
+
+    assert calls(defender).count("GET /api/indicators") == 2

@@ -4,7 +4,7 @@ import pytest
 
 from mdti.feeds.destinations.rating import (
     distinct,
-    end_of_life,
+    end_within,
     sentence,
     severity_of,
     title,
@@ -48,11 +48,9 @@ def test_a_life_ends_with_the_sooner_of_two_ends() -> None:
     plain = indicator("a.example")
     ending = indicator("a.example", valid_until=NOW + 2 * DAY)
 
-    assert end_of_life(plain, now=NOW, expire_days=None) is None
-    assert end_of_life(plain, now=NOW, expire_days=3) == NOW + 3 * DAY
-    assert end_of_life(ending, now=NOW, expire_days=3) == NOW + 2 * DAY
-    assert end_of_life(ending, now=NOW, expire_days=1) == NOW + DAY
-    assert end_of_life(ending, now=NOW, expire_days=None) == NOW + 2 * DAY
+    assert end_within(plain, now=NOW, expire_days=3) == NOW + 3 * DAY
+    assert end_within(ending, now=NOW, expire_days=3) == NOW + 2 * DAY
+    assert end_within(ending, now=NOW, expire_days=1) == NOW + DAY
 
 
 def test_times_are_written_in_utc() -> None:

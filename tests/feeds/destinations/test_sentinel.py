@@ -1,13 +1,18 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import stix2
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mdti.errors import BadAnswer, Missing, SettingError
 from mdti.feeds.destinations.sentinel import BATCH, Sentinel, refusals_of
+from mdti.feeds.destinations.sentinel_objects import created_of, pattern_of
 from mdti.feeds.indicator import IndicatorKind, Key, Tlp
+from mdti.feeds.patterns import by_grammar
 from mdti.feeds.ports import Drop, Put
 from mdti.net.messages import Response
 from mdti.sandbox.faults import Fault
@@ -340,6 +345,18 @@ def test_a_lost_batch_is_pending_and_no_part_of_it_is_taken_for_done(
     assert {outcome.state for outcome in outcomes} == {"pending"}
 
 
+def test_a_life_of_nothing_is_refused(sentinel: SentinelRig) -> None:
+    with pytest.raises(SettingError, match="SENTINEL_EXPIRE_DAYS"):
+        sentinel.destination(expire_days=0)
+
+
+def test_what_the_ledger_kept_is_read_only_for_its_own_row() -> None:
+    assert created_of("indicator--1 2026-11-21T12:00:00.000Z", "indicator--1") == NOW
+    assert created_of("indicator--1 2026-11-21T12:00:00.000Z", "indicator--2") is None
+    assert created_of("indicator--1 yesterday", "indicator--1") is None
+    assert created_of(None, "indicator--1") is None
+
+
 def test_settings_that_shape_rows_change_the_revision(sentinel: SentinelRig) -> None:
     revisions = {
         sentinel.destination().revision,
@@ -359,3 +376,24 @@ def test_a_removal_beside_an_addition_is_one_call(sentinel: SentinelRig) -> None
 
     assert len(sentinel.sandbox.requests) == 1
     assert sentinel.present() == [TEN[1]]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=60))
+def test_no_value_can_leave_its_quotes(value: str) -> None:
+    found = by_grammar(pattern_of(Key("url", value)))
+
+    assert found.found == (("url", value),)
+
+
+def test_calls_from_many_threads_do_not_mix(sentinel: SentinelRig) -> None:
+    destination = sentinel.destination()
+    batches = [[put(f"host-{batch}-{n}.example") for n in range(50)] for batch in range(12)]
+
+    with ThreadPoolExecutor(destination.limits.parallel) as pool:
+        results = list(pool.map(lambda ops: sentinel.apply(*ops, destination=destination), batches))
+
+    for batch, outcomes in zip(batches, results, strict=True):
+        assert [one.key for one in outcomes] == [one.key for one in batch]
+        assert {one.state for one in outcomes} == {"accepted"}
+    assert len(sentinel.present()) == 600

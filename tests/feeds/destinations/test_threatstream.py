@@ -1,5 +1,6 @@
 import json
 import re
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
@@ -8,13 +9,18 @@ import pytest
 
 from mdti.errors import BadAnswer, SettingError
 from mdti.feeds.destinations.threatstream import MARK, ThreatStream
-from mdti.feeds.destinations.threatstream_api import page_of
+from mdti.feeds.destinations.threatstream_api import page_of, session_of
 from mdti.feeds.destinations.threatstream_rows import form_body, pattern_of, shape_of
+from mdti.feeds.destinations.threatstream_session import Session
 from mdti.feeds.indicator import IndicatorKind, Tlp
 from mdti.feeds.ports import Outcome
+from mdti.net.deadline import Deadline
 from mdti.net.messages import Response
+from mdti.net.transport import Transport
 from mdti.sandbox.faults import Fault
+from mdti.sandbox.host import Sandbox
 from mdti.sandbox.observables import ITYPES
+from mdti.sandbox.wire import Reply, Request, json_reply
 from tests.feeds.destinations.rig import NOW, VALUES, domain, drop, indicator, put
 from tests.feeds.destinations.rig_threatstream import SessionsRig, ThreatStreamRig
 
@@ -482,3 +488,166 @@ def test_the_key_is_in_no_repr(direct: ThreatStreamRig) -> None:
 
     assert direct.vendor.api_key not in repr(destination)
     assert direct.vendor.api_key not in repr(vars(destination))
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"import_session_id":"x"}', b"accepted"])
+def test_an_import_that_names_no_session_is_no_import(body: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        session_of(Response(202, {}, body, "api"))
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"meta":{}}', b'{"meta":1,"objects":[]}'])
+def test_an_answer_that_is_no_page_is_an_error(body: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        page_of(Response(200, {}, body, "api"))
+
+
+class Odd:
+    """A service whose list leads back to itself, or holds what nobody asked for."""
+
+    name = "threatstream"
+
+    def __init__(self, *, strangers: int = 0) -> None:
+        self.strangers = strangers
+
+    def settings(self, base_url: str) -> dict[str, str]:
+        return {}
+
+    def handle(self, request: Request) -> Reply:
+        row = {"id": 1, "type": "domain", "value": "stranger.example", "is_editable": True}
+        rows = [row] * self.strangers if self.strangers else [{"id": None}, {"type": "x"}]
+        following = None if self.strangers else "/api/v2/intelligence/?page=again"
+        return json_reply({"meta": {"next": following}, "objects": rows})
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"), [(Odd(), "circle"), (Odd(strangers=1_001), "does not filter")]
+)
+def test_a_list_that_cannot_be_believed_changes_nothing(odd: Odd, message: str) -> None:
+    rig = ThreatStreamRig()
+    with (
+        Sandbox(vendors=lambda _: [odd]) as sandbox,
+        closing(Transport(token=rig.token)) as transport,
+    ):
+        destination = ThreatStream(
+            transport=transport,
+            values=VALUES,
+            url=sandbox.vendor_url("threatstream"),
+            username="u",
+            api_key="k",
+            approval="direct",
+        )
+        deadline = Deadline.after(60)
+
+        [outcome] = destination.apply([put(TEN[0])], deadline=deadline)
+
+        assert outcome.state == "pending"
+        assert message in outcome.reason
+        assert {seen.method for seen in sandbox.requests} == {"GET"}
+
+
+def test_what_is_imported_as_a_false_positive_is_rejected(
+    direct: ThreatStreamRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdti.sandbox.threatstream.ITYPES", frozenset())
+
+    [outcome] = direct.apply(put(TEN[0]))
+
+    assert outcome.state == "rejected"
+
+
+def test_a_row_without_its_tlp_is_pending(direct: ThreatStreamRig) -> None:
+    direct.sandbox.faults.set([Fault(kind="error", status=500, route="PATCH *v2/intelligence*")])
+    item = indicator(TEN[0], tlp="red")
+
+    [outcome] = direct.apply(put(item))
+    assert outcome.state == "pending"
+    assert "TLP" in outcome.reason
+    direct.sandbox.faults.set()
+    [outcome] = direct.apply(put(item))
+
+    assert outcome.state == "accepted"
+    assert direct.row(TEN[0])["tlp"] == "red"
+
+
+def test_nothing_is_waited_for_past_the_deadline(direct: ThreatStreamRig) -> None:
+    direct.vendor.options.visible_after = 99
+    start = direct.clock.seconds
+
+    [outcome] = direct.apply(put(TEN[0]), seconds=5)
+
+    assert outcome.state == "pending"
+    assert direct.clock.seconds - start <= 5
+
+
+def test_a_large_import_is_split(direct: ThreatStreamRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mdti.feeds.destinations.threatstream_work.MOST_BYTES", 600)
+
+    outcomes = direct.apply(*map(put, TEN))
+
+    assert {one.state for one in outcomes} == {"accepted"}
+    assert calls(direct, "PATCH", "/api/v1/intelligence/") > 2
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(400, "rejected"), (403, "rejected"), (500, "pending")]
+)
+def test_a_row_that_cannot_be_changed_or_removed_says_so(
+    sessions: SessionsRig, status: int, state: str
+) -> None:
+    [first] = sessions.apply(put(indicator(TEN[0], confidence=60)))
+    sessions.sandbox.faults.set(
+        [Fault(kind="error", status=status, route="PATCH *v2/intelligence*")]
+    )
+
+    [changed] = sessions.apply(again(first, TEN[0], confidence=90))
+    [removed] = sessions.apply(drop(first))
+
+    assert changed.state == removed.state == state
+    assert sessions.present() == [TEN[0]]
+
+
+def test_an_approved_session_that_cannot_be_read_back_is_remembered(
+    sessions: SessionsRig,
+) -> None:
+    sessions.sandbox.faults.set(
+        [Fault(kind="error", status=403, route="GET *v2/intelligence*", after=1)]
+    )
+
+    [outcome] = sessions.apply(put(TEN[0]))
+
+    assert outcome.state == "pending"
+    assert outcome.remote_id is not None
+    sessions.sandbox.faults.set()
+    [outcome] = sessions.apply(again(outcome, TEN[0]))
+    assert outcome.state == "accepted"
+
+
+def test_what_an_analyst_changed_after_approval_is_left_as_it_is(sessions: SessionsRig) -> None:
+    sessions.vendor.options.approval = "manual"
+    [first] = sessions.apply(put(TEN[0]))
+    sessions.vendor.approve(3_369)
+    sessions.vendor.observables.change(sessions.row(TEN[0])["id"], severity="low")
+
+    [outcome] = sessions.apply(again(first, TEN[0]))
+
+    assert outcome.state == "accepted"
+    assert sessions.row(TEN[0])["meta"]["severity"] == "low"
+
+
+def test_a_session_that_is_not_known_any_more_is_opened_again(sessions: SessionsRig) -> None:
+    [outcome] = sessions.apply(put(TEN[0], remote_id="session:1:abcdef01"))
+
+    assert outcome.state == "accepted"
+
+
+@pytest.mark.parametrize("remote_id", [None, "17", "session:", "session:1", "session:1:a:b:c"])
+def test_what_names_no_session_is_none(remote_id: str | None) -> None:
+    assert Session.of(remote_id) is None
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_session_is_read_as_it_was_written(seen: bool) -> None:
+    session = Session("17", "abcdef01", seen)
+
+    assert Session.of(session.remote_id) == session
