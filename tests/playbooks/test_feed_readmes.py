@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from mdti.feeds.names import setting_names
+from mdti.feeds.settings import CONNECTOR_NAMES
 from tests.playbooks.definitions import LOGICAPPS
 from tools.feed_playbooks import FEED_PLAYBOOKS
 
@@ -59,6 +61,16 @@ def test_every_parameter_of_the_document_is_kept_renamed_or_gone(feed: str) -> N
 @every_feed
 def test_what_is_no_longer_possible_is_said(feed: str) -> None:
     assert RETIRED[feed] in section(readme(feed), "What changed since the document was written")
+
+
+@every_feed
+def test_the_settings_it_names_are_settings_that_the_feed_reads(feed: str) -> None:
+    known = {*setting_names(feed), *CONNECTOR_NAMES}
+    steps = section(readme(feed), "After you deploy")
+    rows = [line.split("|")[1] for line in steps.splitlines() if line.startswith("   | `")]
+    named = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert named
+    assert named <= known, named - known
 
 
 def test_the_readmes_are_alike_where_the_playbooks_are() -> None:
