@@ -12,7 +12,15 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from mdti.errors import ApiError, BadAnswer, Forbidden, Missing, SettingError, Unauthorized
+from mdti.errors import (
+    ApiError,
+    BadAnswer,
+    Forbidden,
+    MdtiError,
+    Missing,
+    SettingError,
+    Unauthorized,
+)
 from mdti.feeds.destinations.carrying import REFUSED, Carrier, pending
 from mdti.feeds.destinations.defender_import import ImportRow, judge_import
 from mdti.feeds.destinations.defender_rows import DefenderRows, policy_of
@@ -112,7 +120,13 @@ class Defender:
         Raises `MdtiError` for a wrong audience, a missing role, a feature that is off, and a
         service that has not answered three times in a row.
         """
-        self._read_if_old(deadline)
+        if not operations:
+            return []
+        try:
+            self._read_if_old(deadline)
+        except MdtiError as error:
+            self._carrier.forgive(error)
+            return [pending(operation, error.message) for operation in operations]
         drops = [one for one in operations if isinstance(one, Drop)]
         # Of two operations on one row the later one counts, and its outcome is both's.
         puts = {one.key: one for one in operations if isinstance(one, Put)}

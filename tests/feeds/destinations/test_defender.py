@@ -1,4 +1,6 @@
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +12,11 @@ from mdti.feeds.destinations.defender import BATCH, MARK, Defender
 from mdti.feeds.destinations.defender_rows import policy_of
 from mdti.feeds.indicator import IndicatorKind, Severity
 from mdti.feeds.ports import Drop, Put, Skip
+from mdti.net.deadline import Deadline
+from mdti.net.transport import Transport
 from mdti.sandbox.faults import Fault
+from mdti.sandbox.host import Sandbox
+from mdti.sandbox.wire import Reply, Request, json_reply
 from tests.feeds.destinations.rig import NOW, VALUES, domain, drop, indicator, put
 from tests.feeds.destinations.rig_defender import DefenderAllRig, DefenderRig
 
@@ -400,6 +406,61 @@ def test_a_list_that_leads_astray_is_an_error_and_nothing_is_changed(
 
     with pytest.raises(Exception, match=r"linked|no end"):
         list(defender.destination().listing(deadline=defender.deadline()))
+
+
+class Odd:
+    """A service that answers in JSON, but not what was asked for."""
+
+    name = "defender"
+
+    def __init__(self, listed: object, imported: object) -> None:
+        self.answers = {"GET": listed, "POST": imported}
+        self.asked: list[str] = []
+
+    def settings(self, base_url: str) -> dict[str, str]:
+        return {}
+
+    def handle(self, request: Request) -> Reply:
+        self.asked.append(request.method)
+        return json_reply(self.answers[request.method])
+
+
+@pytest.mark.parametrize("odd", [[], {}, {"value": 1}, {"value": ["x"]}])
+def test_an_answer_that_is_no_list_is_no_empty_tenant(odd: object) -> None:
+    listed = Odd(odd, {"value": []})
+    with odd_tenant(listed) as destination:
+        [outcome] = destination.apply([put(TEN[0])], deadline=Deadline.after(60))
+
+    assert outcome.state == "pending"
+    assert listed.asked == ["GET"]
+
+
+@pytest.mark.parametrize("odd", [[], {}, {"value": 1}, {"value": ["x"]}, {"value": []}])
+def test_an_answer_without_results_is_no_acceptance(odd: object) -> None:
+    with odd_tenant(Odd({"value": []}, odd)) as destination:
+        [outcome] = destination.apply([put(TEN[0])], deadline=Deadline.after(60))
+
+    assert outcome.state == "pending"
+
+
+@contextmanager
+def odd_tenant(odd: Odd) -> Iterator[Defender]:
+    with (
+        Sandbox(vendors=lambda _: [odd]) as sandbox,
+        closing(Transport(token=lambda scope, renew: "token")) as transport,
+    ):
+        url = sandbox.vendor_url("defender")
+        yield Defender(transport=transport, values=VALUES, endpoint=url)
+
+
+def test_a_delete_that_is_refused_for_one_row_is_pending(defender: DefenderRig) -> None:
+    [outcome] = defender.apply(put(TEN[0]))
+    defender.sandbox.faults.set([Fault(kind="error", status=400, route="*BatchDelete")])
+
+    [refused] = defender.apply(drop(outcome))
+
+    assert refused.state == "pending"
+    assert defender.present() == [TEN[0]]
 
 
 def test_rows_that_no_indicator_becomes_are_passed_over(defender: DefenderRig) -> None:

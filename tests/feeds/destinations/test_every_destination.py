@@ -270,6 +270,15 @@ def test_a_service_that_stays_silent_is_given_up_at_the_third_call(rig: Rig) -> 
     assert states(rig.apply(put(TEN[0]), destination=destination)) == ["accepted"]
 
 
+def test_a_service_that_is_away_leaves_everything_pending(rig: Rig) -> None:
+    rig.sandbox.faults.set([Fault(kind="error", status=503)])
+
+    outcomes = rig.apply(*map(put, TEN))
+
+    assert states(outcomes) == ["pending"] * 10
+    assert rig.present() == []
+
+
 def test_a_web_page_in_place_of_an_answer_is_no_acceptance(rig: Rig) -> None:
     destination = rig.destination()
     rig.apply(put(TEN[9]), destination=destination)
