@@ -15,7 +15,7 @@ from typing import Any
 from mdti.feeds.values import ValueKind
 
 MAX_PATTERN = 8_192
-"""Longest pattern in characters that is parsed; parsing costs some 0.1 ms for every comparison."""
+"""Longest pattern in characters that is parsed; `tests.bench.sources` says what parsing costs."""
 _MAX_DEPTH = 32
 
 _KINDS: Mapping[str, ValueKind] = MappingProxyType(
@@ -70,8 +70,8 @@ def observables(pattern: object) -> Observables:
         return _refused("pattern too long")
     single = _SINGLE.fullmatch(pattern)
     if single is not None and _is_path(single[1]):
-        # Nearly every pattern of a feed has this form, and the grammar takes a hundred times as
-        # long; a test holds the two readings equal.
+        # Nearly every pattern of a feed has this form, and the grammar takes more than ten times
+        # as long; a test holds the two readings equal.
         return _sum_up([(single[1], _UNESCAPE.sub(r"\1", single[2]))])
     if pattern.count("(") > _MAX_DEPTH:
         return _refused("pattern too deep")
@@ -80,7 +80,7 @@ def observables(pattern: object) -> Observables:
 
 def by_grammar(pattern: str) -> Observables:
     """Return the observables of a pattern as the full grammar reads it."""
-    from stix2patterns.exceptions import ParseException  # its parser takes 0.1 s to load
+    from stix2patterns.exceptions import ParseException  # few feeds need it at all
     from stix2patterns.v21.pattern import Pattern
 
     tree = _Tree()

@@ -88,6 +88,7 @@ class _Page:
     objects: Sequence[Any]
     token: str | None
     last: datetime | None
+    at: datetime
 
     @property
     def place(self) -> tuple[str | None, ...]:
@@ -162,11 +163,12 @@ class TaxiiSource:
         self, strand: _Strand, state: dict[str, str], deadline: Deadline
     ) -> Iterator[tuple[Change, ...]]:
         """Yield the pages of a strand; `state` is then where to go on after each."""
-        names = [f"{name}:{strand.key}" for name in ("since", "next", "seen", "after")]
-        since_name, next_name, seen_name, after_name = names
+        names = [f"{name}:{strand.key}" for name in ("since", "next", "seen", "after", "began")]
+        since_name, next_name, seen_name, after_name, began_name = names
         if next_name not in state:
             state.pop(seen_name, None)
-            state |= {since_name: self._since(state, after_name)}
+            state.pop(began_name, None)
+            state[since_name] = self._since(state, after_name)
         elif self._dialect.ordered:
             self._restart(state, names)
         visited: set[tuple[str | None, ...]] = set()
@@ -181,6 +183,7 @@ class TaxiiSource:
                 self._restart(state, names)
                 visited.clear()
                 continue
+            began = state.setdefault(began_name, _iso(page.at))
             if page.last is not None:
                 seen = moment_of(state.get(seen_name)) or EPOCH
                 state[seen_name] = _iso(max(seen, page.last))
@@ -190,7 +193,10 @@ class TaxiiSource:
             if page.token is None:
                 since = state.pop(since_name)
                 state.pop(next_name, None)
-                state[after_name] = state.pop(seen_name, since or _iso(EPOCH))
+                state.pop(began_name)
+                last = state.pop(seen_name, since or _iso(EPOCH))
+                # Without an order, what changed on a page already read may be older than the last.
+                state[after_name] = last if self._dialect.ordered else min(last, began)
                 yield changes
                 return
             visited.add(page.place)
@@ -213,7 +219,7 @@ class TaxiiSource:
 
     def _restart(self, state: dict[str, str], names: Sequence[str]) -> None:
         """Go on without a link; only dates in order make the last one safe."""
-        since_name, next_name, seen_name, _ = names
+        since_name, next_name, seen_name, *_ = names
         del state[next_name]
         seen = moment_of(state.get(seen_name))
         if seen is not None and self._dialect.ordered:
@@ -245,10 +251,10 @@ class TaxiiSource:
             raise BadAnswer(f"{response.api} answered with too long a link.", api=response.api)
         dates = [response.headers.get(self._dialect.header + one) for one in ("last", "first")]
         moments = [moment for date in dates if (moment := moment_of(date)) is not None]
-        last = max(moments, default=None)
-        if last is not None:  # a date in the server's own future would hide what comes until then
-            last = min(last, server_time(response) or self._now())
-        return _Page(objects, token if objects else None, last)
+        at = server_time(response) or self._now()
+        # A date in the server's own future would hide what comes until then.
+        last = min(max(moments), at) if moments else None
+        return _Page(objects, token if objects else None, last, at)
 
 
 def _iso(moment: datetime) -> str:

@@ -138,6 +138,28 @@ def test_a_vendor_that_is_down_is_an_error_and_leaves_the_cursor(rig: Rig, kind:
     assert TEN[0] in Mirror().apply(rig.read(cursor)).values()
 
 
+def test_a_page_that_fails_never_ends_a_snapshot(rig: Rig) -> None:
+    publish(rig, TEN)
+    rig.sandbox.faults.set([Fault(kind="error", route=f"* /{rig.name}*", after=1)])
+    seen: list[Batch] = []
+
+    with pytest.raises(MdtiError):
+        seen.extend(rig.source().read(None, full=True, deadline=rig.deadline()))
+
+    assert "snapshot_end" not in {batch.phase for batch in seen}
+
+
+def test_nothing_is_written_to_the_vendor(rig: Rig) -> None:
+    publish(rig, TEN)
+    mirror = Mirror().apply(rig.read())
+    churn(rig)
+    mirror.apply(rig.read(mirror.cursor))
+    mirror.apply(rig.read(mirror.cursor, full=True))
+
+    asked = {(seen.method, seen.path.rpartition("/")[2]) for seen in rig.sandbox.requests}
+    assert {method for method, _ in asked} == {"GET"} or asked == {("POST", "query")}
+
+
 def test_garbage_is_skipped_with_a_reason_and_hides_nothing(rig: Rig) -> None:
     publish(rig, TEN)
     littered = rig.litter()

@@ -187,6 +187,23 @@ def test_a_page_whose_answer_broke_is_not_asked_for_by_its_link_again(taxii: Tax
     assert tokens[2] is None
 
 
+def test_what_changed_on_a_page_already_read_comes_with_the_next_read(anyrun: AnyRunRig) -> None:
+    for name in NAMES:
+        anyrun.add(name)
+        anyrun.clock.pass_(minutes=5)
+    mirror = Mirror()
+    batches = anyrun.source().read(None, full=False, deadline=anyrun.deadline(10_000))
+    mirror.apply([next(batches)])
+    anyrun.change(NAMES[0])
+    anyrun.clock.pass_(minutes=5)
+    anyrun.change(NAMES[7])
+    mirror.apply(batches)
+    anyrun.clock.pass_(minutes=5)
+    later = anyrun.read(mirror.cursor)
+
+    assert anyrun.ids[NAMES[0]] in {one.source_id for batch in later for one in batch.changes}
+
+
 def test_links_that_always_expire_are_an_error(anyrun: AnyRunRig) -> None:
     for name in NAMES:
         anyrun.add(name)
