@@ -34,8 +34,7 @@ FEED_PLAYBOOKS = (
         destination="Anomali ThreatStream",
         needs="Log Analytics Reader for the app's identity on the Sentinel workspace with the "
         "Microsoft Defender Threat Intelligence connector, and an API key of ThreatStream.",
-        look="In ThreatStream: the observables of the source Microsoft Defender Threat "
-        "Intelligence.",
+        look="In ThreatStream: the observables with the tag mdti-actor-lookup.",
         hours=1,
     ),
     FeedPlaybook(

@@ -18,6 +18,8 @@ _CALL_LIMIT = "PT5M"
 _ENDS = ["Succeeded", "Failed", "TimedOut"]
 _STATUS = "variables('Answer')?['statusCode']"
 _BODY = "variables('Answer')?['body']"
+_ERROR = "outputs('Report')?['error']"
+_HINT = f"coalesce({_ERROR}?['details']?['hint'], '')"
 
 
 def feed_definition(feed: str, *, dated: bool) -> Json:
@@ -135,7 +137,7 @@ def _report() -> Json:
 
 
 def _answered(feed: str) -> Json:
-    problem = "outputs('Report')?['error']?['message']"
+    problem = f"{_ERROR}?['message']"
     return {
         "type": "If",
         "runAfter": {"Report": ["Succeeded"]},
@@ -152,7 +154,7 @@ def _answered(feed: str) -> Json:
                 "expression": {
                     "and": [
                         {"equals": ["@outputs('Report')?['complete']", True]},
-                        {"equals": ["@outputs('Report')?['error']", "@null"]},
+                        {"equals": [f"@{_ERROR}", "@null"]},
                     ]
                 },
                 "actions": {},
@@ -160,9 +162,10 @@ def _answered(feed: str) -> Json:
                     "actions": {
                         "Stop_as_incomplete": _stop(
                             "FeedRunIncomplete",
-                            f"{feed}: @{{coalesce({problem}, concat('not all was done yet (', "
-                            "string(coalesce(outputs('Report')?['pending'], 0)), ' pending); the "
-                            "action Report has the counts, and the app goes on with the rest'))}",
+                            f"{feed}: @{{trim(concat(coalesce({problem}, concat('not all was done "
+                            "yet (', string(coalesce(outputs('Report')?['pending'], 0)), ' "
+                            "pending); the action Report has the counts, and the app goes on with "
+                            f"the rest')), ' ', {_HINT}))}}",
                         )
                     }
                 },
@@ -174,8 +177,8 @@ def _answered(feed: str) -> Json:
                     "FeedRunFailed",
                     f"{feed}: @{{variables('Answer')?['step']}}: HTTP @{{coalesce({_STATUS}, 0)}}, "
                     f"@{{if(equals({_STATUS}, 202), 'the run has not ended within 50 minutes', "
-                    f"coalesce({problem}, variables('Answer')?['problem'], "
-                    "'no answer that can be read'))}",
+                    f"trim(concat(coalesce({problem}, variables('Answer')?['problem'], "
+                    f"'no answer that can be read'), ' ', {_HINT})))}}",
                 ),
             }
         },

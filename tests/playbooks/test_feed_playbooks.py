@@ -14,7 +14,11 @@ from tests.playbooks.wire import Clock
 from tools.feed_playbooks import FEED_PLAYBOOKS
 
 FEEDS = [playbook.feed for playbook in FEED_PLAYBOOKS]
-REFUSED = {"code": "unauthorized", "message": "ANYRUN_TOKEN is refused.", "details": {}}
+REFUSED = {
+    "code": "unauthorized",
+    "message": "The token is refused.",
+    "details": {"hint": "Check ANYRUN_TOKEN."},
+}
 both_modes = pytest.mark.parametrize("mode", ["auto", "until"])
 every_feed = pytest.mark.parametrize("feed", FEEDS)
 
@@ -86,8 +90,8 @@ def test_a_source_that_is_not_read_by_date_is_asked_without_a_depth(
     ("changes", "said"),
     [
         ({"complete": False, "pending": 40}, "not all was done yet (40 pending)"),
-        ({"complete": False, "error": REFUSED}, "ANYRUN_TOKEN is refused."),
-        ({"error": REFUSED}, "ANYRUN_TOKEN is refused."),
+        ({"complete": False, "error": REFUSED}, "The token is refused. Check ANYRUN_TOKEN."),
+        ({"error": REFUSED}, "The token is refused. Check ANYRUN_TOKEN."),
         ({"complete": None}, "not all was done"),
     ],
     ids=["incomplete", "incomplete with an error", "an error", "unsaid"],
