@@ -201,13 +201,13 @@ def _weigh(
 
 
 def _on_dedicated(graph: Graph, seed: Host, evidence: Evidence) -> bool:
-    """True when the addresses that tie the evidence to the seed serve few others.
+    """True when the addresses that tie the evidence to the seed, or are it, serve few others.
 
     What is said of an address itself may have been said of an earlier tenant. It counts only if
     somebody besides the seed was there at the same time: an address that is left to a single name
     is as likely one that the actor has given up.
     """
-    hosts = [edge.answer for edge in evidence.path] or [seed]
+    hosts = [seed, *(edge.answer for edge in evidence.path)]
     nodes = [graph.nodes[host] for host in hosts]
     alone = evidence.host.is_address and not _has_company(graph, seed, evidence.host)
     if evidence.path and alone:

@@ -265,7 +265,7 @@ def _joined(parts: Sequence[Resolutions | MdtiError]) -> Resolutions | MdtiError
         return parts[0]
     records: set[Resolution] = set()
     ends: list[PagingEnd] = []
-    dropped = swapped = 0
+    dropped = swapped = unreadable = 0
     for part in parts:
         if isinstance(part, Missing):
             continue
@@ -275,8 +275,10 @@ def _joined(parts: Sequence[Resolutions | MdtiError]) -> Resolutions | MdtiError
         ends.append(part.end)
         dropped += part.dropped
         swapped += part.swapped
+        unreadable += part.unreadable
     order: tuple[PagingEnd, ...] = ("all", "hub", "oversize")
-    return Resolutions(tuple(sorted(records)), max(ends, key=order.index), dropped, swapped)
+    end = max(ends, key=order.index)
+    return Resolutions(tuple(sorted(records)), end, dropped, swapped, unreadable)
 
 
 def _is_refused(answer: object) -> bool:

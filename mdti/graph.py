@@ -69,28 +69,32 @@ def resolutions_of(
 ) -> Resolutions:
     """Return the passive DNS of `host` from the records of both directions.
 
-    A record without a last sighting was last seen when it was collected. A record whose artifact
-    is no public host, or that has no usable time, is dropped and counted; one whose first sighting
-    lies after its last is swapped and counted. Equal records count once.
+    A record without a last sighting was last seen when it was collected. Records that name nothing
+    or have no usable time are unreadable; those that name no public host are dropped; those whose
+    first sighting lies after their last are swapped: all are counted. Equal records count once.
     """
     kept: set[Resolution] = set()
-    dropped = swapped = 0
+    dropped = swapped = unreadable = 0
     for record in records:
         kind = _text(_get(record, "recordType")).upper()
         if kind not in RECORD_TYPES:
             continue
-        answer = _artifact_host(_get(record, "artifact"), parser)
+        artifact = _get(record, "artifact")
         collected = moment_of(_get(record, "collectedDateTime"))
         last = moment_of(_get(record, "lastSeenDateTime")) or collected
         first = moment_of(_get(record, "firstSeenDateTime")) or last
-        if answer is None or first is None or last is None or answer == host:
+        if not _artifact_text(artifact) or first is None or last is None:
+            unreadable += 1
+            continue
+        answer = _artifact_host(artifact, parser)
+        if answer is None or answer == host:
             dropped += 1
             continue
         if first > last:
             first, last = last, first
             swapped += 1
         kept.add(Resolution(host, answer, kind, first, last))
-    return Resolutions(tuple(sorted(kept)), end, dropped, swapped)
+    return Resolutions(tuple(sorted(kept)), end, dropped, swapped, unreadable)
 
 
 def profile_of(body: object) -> IntelProfile | None:
@@ -147,7 +151,11 @@ def indicator_of(body: object, *, parser: HostParser) -> Indicator | None:
 
 def _artifact_host(artifact: object, parser: HostParser) -> Host | None:
     """Return the artifact's host; its value decides the kind, since the type may be missing."""
-    return parser.parse_or_none(_get(artifact, "id") or _get(artifact, "value"))
+    return parser.parse_or_none(_artifact_text(artifact))
+
+
+def _artifact_text(artifact: object) -> str:
+    return _text(_get(artifact, "id")) or _text(_get(artifact, "value"))
 
 
 def _artifact_hash(artifact: object) -> FileHash | None:

@@ -109,8 +109,9 @@ class Incidents:
         profiles: Mapping[str, IntelProfile],
         deadline: Deadline,
     ) -> tuple[tuple[Exposure, ...], Gap | None]:
-        """Return exposed machines, for an incident of the workspace that is known to be ours."""
-        if not incident.workspace_id or incident.workspace_id != self.settings.workspace_id:
+        """Return exposed machines, for an open incident of the workspace that is ours."""
+        ours = bool(incident.workspace_id) and incident.workspace_id == self.settings.workspace_id
+        if not ours or incident.status == "Closed":
             return (), None
         cves: dict[str, tuple[str, ...]] = {}
         for actor in actors[:MAX_EXPOSED_ACTORS]:

@@ -225,12 +225,17 @@ class Lookups:
                 deadline=run.deadline,
             )
             run.hits += answers.hits
-            return {
-                key[0]: _gap("passiveDns", answer, key[0])
-                if isinstance(answer, MdtiError)
-                else answer
-                for key, answer in answers.found.items()
-            }
+            found: dict[Host, Resolutions | Gap] = {}
+            for (host, _), answer in answers.found.items():
+                if isinstance(answer, MdtiError):
+                    found[host] = _gap("passiveDns", answer, host)
+                    continue
+                found[host] = answer
+                if answer.unreadable:
+                    records = "record" if answer.unreadable == 1 else "records"
+                    lost = f"{answer.unreadable:,} {records} could not be read"
+                    run.gaps.append(Gap("passiveDns", lost, host))
+            return found
 
         return fetch
 

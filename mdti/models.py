@@ -68,13 +68,14 @@ class Resolutions:
 
     `all`: every page was read. `hub`: so many neighbours that reading on would not change the
     decision. `oversize`: the record limit. `dropped` counts records that named no public host,
-    `swapped` those whose first sighting lay after their last.
+    `swapped` those first seen after their last sighting, `unreadable` those that named nothing.
     """
 
     records: tuple[Resolution, ...]
     end: PagingEnd
     dropped: int = 0
     swapped: int = 0
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)

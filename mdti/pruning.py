@@ -141,9 +141,13 @@ def unread(host: Host, standing: Standing | None) -> Node:
 def measured(
     node: Node, answer: Resolutions, edges: tuple[Resolution, ...], at: datetime, rules: WalkRules
 ) -> Node:
-    """Return the node with the role that its passive DNS gives it."""
+    """Return the node with the role that its passive DNS gives it.
+
+    Above the limit no degree is exact: how many more neighbours were read depends on the pages.
+    """
+    limit = degree_limit(node.host, rules)
     count = degree(node.host, edges, at=at, rules=rules)
-    overfull = answer.end != "all" or count > degree_limit(node.host, rules)
+    overfull = answer.end != "all" or count > limit
     role: Role = node.role
     if overfull:
         role = "hub" if node.host.is_address else "flux"
@@ -154,8 +158,8 @@ def measured(
     return replace(
         node,
         role=role,
-        degree=count,
-        degree_at_least=answer.end != "all",
+        degree=min(count, limit + 1),
+        degree_at_least=overfull,
         expanded=not overfull,
         last_seen=max((edge.last for edge in edges), default=None),
     )

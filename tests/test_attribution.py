@@ -317,6 +317,14 @@ def test_one_group_behind_a_shared_address_does_not_escalate_and_two_do() -> Non
     assert (enough.score, enough.escalate) == (0.4594, True)
 
 
+def test_one_tenant_of_a_shared_address_that_was_asked_about_does_not_escalate() -> None:
+    claims = {"a.test": [claim(AQUA)]}
+    for role, escalates in (("shared", False), ("dedicated", True)):
+        graph = graph_of(path(IP, "a.test"), seed=IP, roles={IP: role})
+        (one,) = actors_of(graph, claims)
+        assert (one.score, one.escalate) == (0.9, escalates)
+
+
 def test_one_group_on_a_dedicated_address_escalates() -> None:
     (one,) = actors_of(graph_of(path(SEED, IP, "a.test")), {"a.test": [claim(AQUA)]})
     assert (one.score, one.escalate, one.confidence) == (0.45, True, "medium")

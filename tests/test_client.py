@@ -201,7 +201,7 @@ def test_unknown_words_and_missing_texts_are_tolerated(client: Client, tenant: T
     ]
     (server,) = client.passive_dns(SERVER)
     assert isinstance(server, Resolutions)
-    assert (len(server.records), server.dropped) == (2, 2)
+    assert (len(server.records), server.unreadable) == (2, 2)
     assert all(record.first <= record.last for record in server.records)
     assert len(client.client.intel_profiles(deadline=client.deadline)) == 5
 

@@ -175,6 +175,10 @@ def test_records_that_a_later_api_might_send_are_read_as_far_as_they_go(tenant: 
     tenant.faults(Fault(kind="odd"))
     lookup = tenant.look_up_one(tenant.app(), "198.51.100.23")
     assert escalated(lookup) == ["Paper Drizzle"]
+    assert {gap.reason for gap in lookup.gaps} == {
+        "1 record could not be read",
+        "2 records could not be read",
+    }
 
 
 def test_a_token_that_dies_midway_is_renewed_once_for_all(tenant: Tenant) -> None:
@@ -210,14 +214,17 @@ def test_every_dialect_of_graph_gives_the_same_answers(
 
 
 def test_a_hub_is_a_hub_however_many_of_its_names_a_page_shows(tenant: Tenant) -> None:
+    seen = set()
     for size in (1_000, 90, 30):
         tenant.sandbox.graph.options = GraphOptions(paging=Paging(max_page_size=size))
         lookup = tenant.look_up_one(tenant.fresh(), HUB_SEED)
+        seen.add(finding(lookup))
         assert {report.host.value: report.role for report in lookup.hosts} == {
             HUB_SEED: "name",
             "198.18.10.10": "hub",
         }
         assert (escalated(lookup), lookup.complete) == (["Velvet Squall"], True)
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(
