@@ -127,11 +127,11 @@ class Defender:
         except MdtiError as error:
             self._carrier.forgive(error)
             return [pending(operation, error.message) for operation in operations]
-        drops = [one for one in operations if isinstance(one, Drop)]
         # Of two operations on one row the later one counts, and its outcome is both's.
-        puts = {one.key: one for one in operations if isinstance(one, Put)}
-        outcomes = {outcome.key: outcome for outcome in self._drop(drops, deadline)}
-        outcomes |= {outcome.key: outcome for outcome in self._put([*puts.values()], deadline)}
+        wanted = {operation.key: operation for operation in operations}.values()
+        done = self._drop([one for one in wanted if isinstance(one, Drop)], deadline)
+        done += self._put([one for one in wanted if isinstance(one, Put)], deadline)
+        outcomes = {outcome.key: outcome for outcome in done}
         return [outcomes[operation.key] for operation in operations]
 
     def _put(self, puts: Sequence[Put], deadline: Deadline) -> list[Outcome]:

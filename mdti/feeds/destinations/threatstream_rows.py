@@ -90,7 +90,7 @@ class Shape:
 
     @property
     def digest(self) -> str:
-        """Eight letters that tell shapes apart, whenever their rows end."""
+        """Eight hexadecimal digits that tell shapes apart, whenever their rows end."""
         said = {**asdict(self), "expires": ""}
         return blake2b(json.dumps(said).encode(), digest_size=4).hexdigest()
 

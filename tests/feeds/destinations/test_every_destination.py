@@ -81,6 +81,15 @@ def test_two_operations_on_one_row_are_one(rig: Rig) -> None:
     assert rig.present() == TEN[:2]
 
 
+def test_of_two_operations_on_one_row_the_later_counts(rig: Rig) -> None:
+    [first] = rig.apply(put(TEN[0]))
+
+    rig.apply(drop(first), put(TEN[0], remote_id=first.remote_id))
+    assert rig.present() == [TEN[0]]
+    rig.apply(put(TEN[0], remote_id=first.remote_id), drop(first))
+    assert rig.present() == []
+
+
 def test_a_changed_indicator_changes_its_row(rig: Rig) -> None:
     [before] = rig.apply(put(indicator(TEN[0], confidence=20)))
     assert rig.describes(TEN[0]) == 20
