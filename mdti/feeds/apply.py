@@ -17,9 +17,10 @@ from mdti.feeds.mirror import Mirror, Mirrored
 from mdti.feeds.pace import Pace
 from mdti.feeds.payload import encode
 from mdti.feeds.plan import Intent, Row, expiry, fingerprint, rank
-from mdti.feeds.policy import Policy, Waiting, Wanted, judge
-from mdti.feeds.ports import Destination, Drop, Operation, Outcome, Put, Skip
+from mdti.feeds.policy import Waiting, Wanted, judge
+from mdti.feeds.ports import Drop, Operation, Outcome, Put, Skip
 from mdti.feeds.report import MOST_REJECTED, Tally
+from mdti.feeds.route import Route
 from mdti.net.deadline import Deadline
 
 RESERVE: Final = 60.0
@@ -29,33 +30,6 @@ _WORDS: Final = 500
 """Characters of a destination's reason that are kept."""
 
 _WISHES: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """How a destination is used.
-
-    `capacity` is how many rows may be ours, `expire_days` how long a row lives unless renewed.
-    `revision` changes with every setting that shapes a row, so that all rows are sent again.
-    """
-
-    capacity: int | None = None
-    expire_days: int | None = None
-    revision: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """Where the indicators of one feed go, and by which rules.
-
-    Feeds into one place may be told apart there, by another action say: so each has its own. Routes
-    of one `ledger` share their rows.
-    """
-
-    destination: Destination
-    ledger: str
-    policy: Policy
-    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +71,8 @@ class Applying:
         self._destination, self._terms = routes[0].destination, routes[0].terms
         self._pace, self._hold, self._executor = pace, hold, executor
         self._now, self._deadline, self._tally = now, deadline, tally
-        self._stopped = self._full = False
+        self._full = False
+        self._settled: list[Row] = []
 
     def run(self) -> None:
         """Bring the destination to what is wanted, as far as there is time; errors are noted."""
@@ -231,15 +206,20 @@ class Applying:
                 batch = next(batches, None)
                 if batch is None:
                     break
-                self._ledger.write([_intended(sent) for sent in batch])
+                # What is known of earlier calls travels along: half as many writes.
+                self._ledger.write([*self._settled, *(_intended(sent) for sent in batch)])
+                self._settled = []
                 self._pace.wait()
                 self._hold()
                 under_way.append((batch, self._start(batch)))
                 if len(under_way) >= parallel:
                     failure = self._settle(*under_way.popleft())
+                    if self._terms.capacity is not None:
+                        self._flush()  # How many places are left is counted in the ledger.
         finally:
             while under_way:
                 failure = self._settle(*under_way.popleft()) or failure
+        self._flush()
         if failure is not None:
             raise failure
 
@@ -264,7 +244,7 @@ class Applying:
     def _settle(
         self, batch: Sequence[_Sent], future: Future[Sequence[Outcome]]
     ) -> MdtiError | None:
-        """Keep the outcomes of a call; return the error that it ended in."""
+        """Note the outcomes of a call; return the error that it ended in."""
         try:
             outcomes = future.result()
         except MdtiError as error:
@@ -275,8 +255,12 @@ class Applying:
         rows = [
             self._after(sent, outcome, at) for sent, outcome in zip(batch, outcomes, strict=True)
         ]
-        self._ledger.write([row for row in rows if row is not None])
+        self._settled += [row for row in rows if row is not None]
         return None
+
+    def _flush(self) -> None:
+        rows, self._settled = self._settled, []
+        self._ledger.write(rows)
 
     def _after(self, sent: _Sent, outcome: Outcome, at: int) -> Row | None:
         """Return the row as the outcome leaves it; None when the intent stands."""

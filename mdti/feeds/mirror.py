@@ -28,6 +28,9 @@ _OBJECT_BYTES: Final = 2 * 1024 * 1024
 """Most bytes of one object; ten thousand indicators of ordinary length."""
 
 _ALIVE, _REMOVED, _SWEPT = 0, 1, 2
+_SAME: Final = 0
+"""Stands in a record for the indicators of an object that is as it was."""
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS object(
   id INTEGER PRIMARY KEY, source_id TEXT UNIQUE NOT NULL, version TEXT NOT NULL,
@@ -117,8 +120,15 @@ class Mirror:
         at, snapshot = int(now.timestamp()), batch.phase != "delta"
         part: list[Any] = []
         size = lost = 0
+        met: set[str] = set()
         for change in batch.changes:
             entry, length = _entry(change)
+            if change.source_id not in met and _is_known(self._database, entry):
+                # Sources repeat themselves; only a snapshot needs to remember that it did.
+                entry, length = [change.source_id, change.version, _SAME], 64
+            met.add(change.source_id)
+            if entry[2] == _SAME and not snapshot:
+                continue
             if length > _OBJECT_BYTES and isinstance(change, Upsert):
                 lost += len(change.indicators)
                 entry, length = [change.source_id, change.version, []], 64
@@ -190,10 +200,28 @@ def _indicator(indicator: Indicator) -> list[Any]:
     return [indicator.key.kind, indicator.key.value, microseconds(indicator.modified), payload]
 
 
+def _is_known(database: sqlite3.Connection, entry: Sequence[Any]) -> bool:
+    """Return whether the object lives in the mirror, exactly as this entry describes it."""
+    source_id, version, indicators = entry
+    found = database.execute(
+        "SELECT id FROM object WHERE source_id=? AND version=? AND gone=0", (source_id, version)
+    ).fetchone()
+    if found is None or not indicators:
+        return False
+    rows = database.execute(
+        "SELECT kind, value, modified, payload FROM indicator WHERE object=? ORDER BY id", found
+    )
+    known = [[kind, value, modified, bytes(body).decode()] for kind, value, modified, body in rows]
+    return known == list(indicators)
+
+
 def _replay(database: sqlite3.Connection, record: Mapping[str, Any]) -> None:
     if "changes" in record:
         number = int(_meta(database, "snapshot") or 0)
         for source_id, version, indicators in record["changes"]:
+            if indicators == _SAME:
+                database.execute("UPDATE object SET seen=? WHERE source_id=?", (number, source_id))
+                continue
             _change(database, source_id, version, indicators, record, number)
         if "cursor" in record:
             _set_meta(database, "cursor", json.dumps(record["cursor"]))
@@ -240,8 +268,9 @@ def _change(
         snapshot=bool(record["snapshot"]),
     )
     if not wins:
-        # An older version still says that the object exists, so a snapshot has seen it.
-        database.execute("UPDATE object SET seen=? WHERE id=?", (number, identifier))
+        if indicators is not None:
+            # An older version still says that the object exists, so a snapshot has seen it.
+            database.execute("UPDATE object SET seen=? WHERE id=?", (number, identifier))
         return
     database.execute(
         "UPDATE object SET version=?, gone=?, seen=?, at=? WHERE id=?",

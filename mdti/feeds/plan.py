@@ -111,7 +111,7 @@ def place(rank: int, *, incumbent: bool) -> int:
 
 def fingerprint(payload: bytes, *, revision: str) -> int:
     """Return 64 bits that change with the indicator and with the settings that shape its row."""
-    digest = hashlib.blake2b(payload, digest_size=8, key=revision.encode()[:64])
+    digest = hashlib.blake2b(revision.encode() + b"\0" + payload, digest_size=8)
     return int.from_bytes(digest.digest(), "big", signed=True)
 
 

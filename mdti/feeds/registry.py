@@ -9,7 +9,6 @@ from typing import Final, Literal, TypeVar, cast
 
 from mdti.errors import SettingError
 from mdti.feeds import settings as names
-from mdti.feeds.apply import Route, Terms
 from mdti.feeds.destinations.defender import Defender
 from mdti.feeds.destinations.sentinel import Sentinel
 from mdti.feeds.destinations.threatstream import ThreatStream
@@ -18,6 +17,7 @@ from mdti.feeds.ingest import Ask
 from mdti.feeds.names import ends
 from mdti.feeds.policy import Policy
 from mdti.feeds.ports import Destination, Source
+from mdti.feeds.route import Route, Terms
 from mdti.feeds.sources.anomali import AnomaliSource
 from mdti.feeds.sources.anyrun import AnyRunSource
 from mdti.feeds.sources.mdti import MdtiSource

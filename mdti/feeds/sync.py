@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mdti.errors import Conflict, LeaseLost, MdtiError, SettingError
-from mdti.feeds.apply import RESERVE, Applying, Route
+from mdti.feeds.apply import RESERVE, Applying
 from mdti.feeds.hold import held
 from mdti.feeds.ingest import Ask, ingest, score
 from mdti.feeds.ledger import Ledger
@@ -24,6 +24,7 @@ from mdti.feeds.mirror import Mirror
 from mdti.feeds.pace import Pace
 from mdti.feeds.ports import Destination, Source
 from mdti.feeds.report import Report, Tally
+from mdti.feeds.route import Route
 from mdti.net.deadline import Deadline
 from mdti.store.base import Lease, Store
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from mdti.errors import MdtiError
-from mdti.feeds.apply import Route, Terms
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.pace import Pace
 from mdti.feeds.policy import Policy
@@ -27,6 +26,7 @@ from mdti.feeds.ports import (
     Source,
     Upsert,
 )
+from mdti.feeds.route import Route, Terms
 from mdti.feeds.sync import Feed, Run, Sync
 from mdti.net.deadline import Deadline
 from mdti.store.base import Lease

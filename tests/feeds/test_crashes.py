@@ -12,8 +12,8 @@ from typing import Literal
 
 import pytest
 
-from mdti.feeds.apply import Terms
 from mdti.feeds.ports import Limits
+from mdti.feeds.route import Terms
 from tests.feeds.fakes import Effects, FakeDestination, FakeSource, Killed, Place, ip, wanted
 
 When = Literal["before", "after"]

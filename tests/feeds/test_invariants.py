@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdti.errors import ConnectionFailed, LeaseLost, StoreError
-from mdti.feeds.apply import Terms
 from mdti.feeds.indicator import Key
 from mdti.feeds.ledger import Ledger
 from mdti.feeds.mirror import Mirror
 from mdti.feeds.ports import Batch, Change, Drop, Limits, Operation, Outcome, Put, Remove, Upsert
+from mdti.feeds.route import Terms
 from tests.feeds.fakes import (
     START,
     Cell,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mdti.errors import Conflict, Forbidden, Unauthorized
-from mdti.feeds.apply import Terms
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.policy import Policy
 from mdti.feeds.ports import Limits, Outcome, Put, Upsert
+from mdti.feeds.route import Terms
 from tests.feeds.fakes import START, FakeDestination, FakeSource, Place, ip, wanted
 
 
