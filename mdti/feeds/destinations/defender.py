@@ -123,7 +123,7 @@ class Defender:
         if not operations:
             return []
         try:
-            self._read_if_old(deadline)
+            self._read_if_needed(operations, deadline)
         except MdtiError as error:
             self._carrier.forgive(error)
             return [pending(operation, error.message) for operation in operations]
@@ -202,9 +202,13 @@ class Defender:
         )
         return self._carrier.ask(request, deadline=deadline)
 
-    def _read_if_old(self, deadline: Deadline) -> None:
+    def _read_if_needed(self, operations: Sequence[Operation], deadline: Deadline) -> None:
+        """Read the tenant when that was long ago, or when a row to be removed is not known."""
         with self._reading:
-            if not self._tenant.loaded or self._now() - self._tenant.at >= _FRESH:
+            tenant = self._tenant
+            stale = not tenant.loaded or self._now() - tenant.at >= _FRESH
+            ids = (one.remote_id for one in operations if isinstance(one, Drop))
+            if stale or not all(tenant.knows(remote_id) for remote_id in ids if remote_id):
                 self._read(deadline)
 
     def _read_again(self, deadline: Deadline) -> Tenant:

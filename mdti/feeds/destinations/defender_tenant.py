@@ -46,6 +46,10 @@ class Tenant:
         """Return the ids of other people's rows with a value."""
         return self._ids(key, ours=False)
 
+    def knows(self, remote_id: str) -> bool:
+        """Tell whether a row with this id was listed or accepted."""
+        return remote_id in self._rows
+
     def count(self) -> None:
         """Count one more row."""
         self.size += 1

@@ -350,6 +350,17 @@ def test_what_a_failed_batch_delete_did_does_not_matter(defender: DefenderRig, h
     assert defender.present() == []
 
 
+def test_a_row_that_another_process_made_meanwhile_is_removed(defender: DefenderRig) -> None:
+    here, there = defender.destination(), defender.destination()
+    defender.apply(put(TEN[0]), destination=here)
+    [outcome] = defender.apply(put(TEN[1]), destination=there)
+
+    [gone] = defender.apply(drop(outcome), destination=here)
+
+    assert gone.state == "accepted"
+    assert defender.present() == [TEN[0]]
+
+
 def test_an_id_that_is_somebody_elses_is_never_deleted() -> None:
     with DefenderAllRig().running() as rig:
         assert isinstance(rig, DefenderAllRig)
