@@ -16,10 +16,10 @@ BIN313 := .venv-3.13/bin
 
 # Pure rooms do no I/O, so nothing excuses a branch of theirs that no test takes.
 PURE := ioc naming pruning chain attribution entities graph contract setting settings brief \
-	infrastructure allowlist
+	infrastructure allowlist moment errors models
 PURE_TESTS := $(PURE:%=tests/test_%.py) tests/net/test_gate.py tests/render
 
-.PHONY: demo test test-pure test-3.13 lint bench clean
+.PHONY: demo test test-pure test-3.13 lint bench package links checkov clean
 
 demo: $(VENV)/engine
 	@$(BIN)/python -m mdti demo
@@ -44,8 +44,24 @@ lint: $(VENV)/dev
 bench: $(VENV)/dev
 	@$(BIN)/python -m tests.bench $(if $(PREDECESSOR),--predecessor $(PREDECESSOR))
 
+# The zip that a deployment takes, with its SHA-256 beside it.
+package: $(VENV)/runtime
+	@$(BIN)/python -m tools.package
+
+# Every button and address, from infra/address.json; every made template, from its source.
+links: $(VENV)/runtime
+	@$(BIN)/python -m tools.playbooks
+	@$(BIN)/python -m tools.compose
+	@$(BIN)/python -m tools.links
+
+# Heavy, so not part of the tests: 291 MB of its own.
+checkov: $(VENV)/dev
+	@test -x .venv-checkov/bin/checkov || { $(PYTHON) -m venv .venv-checkov \
+		&& .venv-checkov/bin/pip install --quiet checkov; }
+	@PATH="$$PATH:$(CURDIR)/.venv-checkov/bin" $(BIN)/python -m pytest tests/infra/test_checkov.py
+
 clean:
-	rm -rf $(VENV) .venv-3.13 $(AZURITE) $(KUSTO) build dist
+	rm -rf $(VENV) .venv-3.13 .venv-checkov $(AZURITE) $(KUSTO) build dist
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
