@@ -71,7 +71,7 @@ $(VENV)/bin/python:
 
 $(VENV)/runtime: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python -m pip install -qq --editable .
 	@touch $@
 
 # Microsoft's Logic Apps engine plays the playbook; where it cannot be had, the demo goes without.
@@ -81,14 +81,14 @@ $(VENV)/engine: $(VENV)/runtime
 
 $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV), with what the tests need ..."
-	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@$(BIN)/python -m pip install -qq --editable . --group dev
 	@touch $@ $(VENV)/runtime $(VENV)/engine
 
 .venv-3.13/dev: pyproject.toml
 	@echo "Installing into .venv-3.13 ..."
 	@$(PYTHON313) -m venv .venv-3.13
 	@$(BIN313)/python -m pip install --quiet --upgrade pip
-	@$(BIN313)/python -m pip install --quiet --editable . --group dev
+	@$(BIN313)/python -m pip install -qq --editable . --group dev
 	@touch $@
 
 # Microsoft's storage emulator and its Kusto parser; without Node their tests say why they are skipped.
