@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,7 @@ import requests
 from mdti.app import App
 from mdti.sandbox import triggers
 from mdti.sandbox.host import Sandbox
+from mdti.sandbox.wire import Vendor
 from mdti.serve import Server, serve
 
 ROOT = Path(__file__).parents[2]
@@ -78,13 +79,16 @@ def running(
     settings: Mapping[str, str] | None = None,
     *,
     sleep: Callable[[float], object] | None = None,
+    vendors: Callable[[Sandbox], Iterable[Vendor]] | None = None,
 ) -> Iterator[Service]:
     """Serve a fresh function app over a fresh sandbox; `settings` win over the sandbox's.
+
+    `vendors` are those of the sandbox beyond identity and Graph.
 
     `sleep` is how the sandbox waits when a fault says so.
     """
     with ExitStack() as stack:
-        sandbox = stack.enter_context(Sandbox(sleep=sleep))
+        sandbox = stack.enter_context(Sandbox(sleep=sleep, vendors=vendors))
         before = dict(os.environ)
         stack.callback(_restore, before)
         for name in [name for name in before if name.startswith(_OURS)]:

@@ -1,7 +1,8 @@
 """The feeds as the app runs them, against the sandbox's vendors."""
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,36 @@ from mdti.sandbox.feeds import vendors
 from mdti.sandbox.host import Sandbox
 
 
+class Late:
+    """A clock on which 24 minutes are over once the sandbox was asked twice for objects."""
+
+    def __init__(self) -> None:
+        self.sandbox: Sandbox | None = None
+
+    def __call__(self) -> float:
+        if self.sandbox is None:
+            return 0.0
+        asked = sum("objects" in seen.path for seen in self.sandbox.requests)
+        return 1_450.0 if asked > 1 else 0.0
+
+
 @contextmanager
-def running(state: Path, settings: Mapping[str, str] | None = None) -> Iterator[App]:
+def running(
+    state: Path,
+    settings: Mapping[str, str] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[App]:
     with ExitStack() as stack:
         sandbox = stack.enter_context(Sandbox(vendors=vendors))
+        if isinstance(clock, Late):
+            clock.sandbox = sandbox
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name in [name for name in os.environ if name.startswith(("AZURE", "AzureWebJobs"))]:
             patch.delenv(name)
         environment = {**sandbox.environment(), "MDTI_STATE_DIR": str(state), **(settings or {})}
         for name, value in environment.items():
             patch.setenv(name, value)
-        app = App(dict(os.environ), sleep=lambda seconds: None)
+        app = App(dict(os.environ), sleep=lambda seconds: None, clock=clock)
         stack.callback(app.close)
         yield app
 
@@ -101,6 +121,25 @@ def test_a_job_answers_with_the_report_also_when_the_run_failed(tmp_path: Path) 
         assert b'"feed": "threatconnect-to-sentinel"' in body
         assert b"wrong" not in body
         assert app.follow(done) is None
+
+
+def test_a_run_that_stops_short_is_followed_by_another(tmp_path: Path) -> None:
+    clock = Late()
+    with running(tmp_path, clock=clock) as app:
+        job = app.submit_feed(FeedRequest(feed="anyrun-to-defender", full=True)).job
+        done = app.jobs.run(job.id, app.perform)
+        following = app.follow(done)
+        assert following is not None
+        assert following.enqueue
+        assert following.job.request["full"] is False
+        assert app.follow(done) is None
+        clock.sandbox = None
+        last = app.jobs.run(following.job.id, app.perform)
+        assert last.state == "succeeded"
+        assert app.follow(last) is None
+        report = app.feed("anyrun-to-defender")["lastRun"]
+        assert report["complete"]
+        assert report["accepted"] + report["unchanged"] == 5
 
 
 def test_a_second_run_of_a_feed_joins_the_first(tmp_path: Path) -> None:
