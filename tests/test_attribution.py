@@ -319,7 +319,8 @@ def test_one_group_behind_a_shared_address_does_not_escalate_and_two_do() -> Non
 
 def test_one_tenant_of_a_shared_address_that_was_asked_about_does_not_escalate() -> None:
     claims = {"a.test": [claim(AQUA)]}
-    for role, escalates in (("shared", False), ("dedicated", True)):
+    roles: tuple[tuple[Role, bool], ...] = (("shared", False), ("dedicated", True))
+    for role, escalates in roles:
         graph = graph_of(path(IP, "a.test"), seed=IP, roles={IP: role})
         (one,) = actors_of(graph, claims)
         assert (one.score, one.escalate) == (0.9, escalates)
