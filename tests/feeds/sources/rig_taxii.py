@@ -10,6 +10,21 @@ from mdti.sandbox.wire import Vendor
 from tests.feeds.sources.rig import VALUES, Rig
 
 
+def stix(
+    number: int, *, modified: str = "2026-11-01T00:00:00.000Z", **fields: Any
+) -> dict[str, Any]:
+    return {
+        "type": "indicator",
+        "spec_version": "2.1",
+        "id": f"indicator--5a7d0b0e-0000-4000-8000-{number:012d}",
+        "created": "2026-11-01T00:00:00.000Z",
+        "modified": modified,
+        "valid_from": "2026-11-01T00:00:00.000Z",
+        "pattern": f"[domain-name:value = 'host-{number}.example']",
+        "pattern_type": "stix",
+    } | fields
+
+
 class TaxiiRig(Rig):
     name: ClassVar[str] = "taxii"
     anyrun: ClassVar[bool] = False
