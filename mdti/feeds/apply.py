@@ -129,8 +129,8 @@ class Applying:
         listing = self._destination.listing(deadline=self._deadline)
         if listing is not None:
             foreign, unknown = self._ledger.heal(listing)
-            self._skip("foreignRow", foreign)
-            self._skip("markedRowNotInLedger", unknown)
+            self._skip("row of somebody else", foreign)
+            self._skip("marked row unknown to the ledger", unknown)
         self._tally.over_cap = self._ledger.admit(self._terms.capacity)
 
     def _wish(self, number: int, item: Mirrored) -> Wish | None:

@@ -78,7 +78,7 @@ def _keep(mirror: Mirror, batch: Batch, *, sweep_percent: int, now: datetime, ta
             tally.skipped.update(change.skipped)
     lost = mirror.write(batch, now=now, sweep_percent=sweep_percent)
     if lost:
-        tally.skipped["objectTooLarge"] += lost
+        tally.skipped["object too large"] += lost
     if batch.phase != "snapshot_end" or mirror.swept.done:
         return
     sweep = mirror.swept

@@ -68,19 +68,19 @@ def judge(
     if indicator.valid_until is not None and indicator.valid_until <= now:
         return Skip("expired")
     if indicator.valid_from is not None and indicator.valid_from > now:
-        return Skip("notYetValid")
+        return Skip("not valid yet")
     if policy.min_reputation is not None and indicator.key.kind in SCORED_KINDS:
         if reputation is None:
-            return Waiting("noReputation")
+            return Waiting("no reputation yet")
         if reputation.score < policy.min_reputation:
-            return Skip("belowReputation")
+            return Skip("reputation too low")
         indicator = _scored(indicator, reputation)
     if policy.min_confidence > 0:
         trust = indicator.score if indicator.confidence is None else indicator.confidence
         if trust is None:
-            return Skip("noConfidence")
+            return Skip("no confidence given")
         if trust < policy.min_confidence:
-            return Skip("belowConfidence")
+            return Skip("confidence too low")
     return Wanted(_capped(indicator, policy.severity_max))
 
 

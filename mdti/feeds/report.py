@@ -76,7 +76,7 @@ class Tally:
         if value in self.rejected or len(self.rejected) < MOST_REJECTED:
             self.rejected[value] = reason
         else:
-            self.skipped["rejectedBeyondList"] += 1
+            self.skipped["rejected beyond the list"] += 1
 
     def fail(self, error: MdtiError) -> None:
         """Note the first error; later ones often follow from it."""

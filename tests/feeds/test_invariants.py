@@ -102,7 +102,7 @@ def test_i3_a_row_without_our_mark_is_never_overwritten_nor_deleted(place: Place
     foreign = Cell(None, False, "theirs")
     destination.rows[ip(1).key] = foreign
     report = place.run(source, destination).report
-    assert report.skipped == {"foreignRow": 1}
+    assert report.skipped == {"row of somebody else": 1}
     source.remove("object-1")
     place.run(source, destination)
     assert destination.rows[ip(1).key] == foreign
@@ -125,7 +125,7 @@ def test_i3_a_marked_row_the_ledger_never_heard_of_is_told_and_left_alone(place:
     stray = Cell(None, True, "stray")
     destination.rows[ip(77).key] = stray
     report = place.run(source, destination).report
-    assert report.skipped == {"markedRowNotInLedger": 1}
+    assert report.skipped == {"marked row unknown to the ledger": 1}
     assert destination.rows[ip(77).key] == stray
 
 

@@ -21,11 +21,11 @@ def verdict(indicator: Indicator, policy: Policy, reputation: Reputation | None 
     ("indicator", "policy", "reason"),
     [
         (ip(1, valid_until=START), Policy(), "expired"),
-        (ip(1, valid_from=START + timedelta(seconds=1)), Policy(), "notYetValid"),
-        (ip(1, confidence=49), Policy(min_confidence=50), "belowConfidence"),
-        (ip(1, confidence=0), Policy(min_confidence=1), "belowConfidence"),
-        (ip(1, confidence=None, score=49), Policy(min_confidence=50), "belowConfidence"),
-        (ip(1, confidence=None), Policy(min_confidence=1), "noConfidence"),
+        (ip(1, valid_from=START + timedelta(seconds=1)), Policy(), "not valid yet"),
+        (ip(1, confidence=49), Policy(min_confidence=50), "confidence too low"),
+        (ip(1, confidence=0), Policy(min_confidence=1), "confidence too low"),
+        (ip(1, confidence=None, score=49), Policy(min_confidence=50), "confidence too low"),
+        (ip(1, confidence=None), Policy(min_confidence=1), "no confidence given"),
     ],
 )
 def test_what_is_not_wanted_says_why(indicator: Indicator, policy: Policy, reason: str) -> None:
@@ -46,11 +46,11 @@ def test_what_is_good_enough_is_wanted_as_it_is(indicator: Indicator, policy: Po
 
 
 def test_a_host_without_a_reputation_waits() -> None:
-    assert verdict(ip(1), FLOOR) == Waiting("noReputation")
+    assert verdict(ip(1), FLOOR) == Waiting("no reputation yet")
 
 
 def test_a_host_below_the_floor_is_skipped() -> None:
-    assert verdict(ip(1), FLOOR, Reputation(74)) == Skip("belowReputation")
+    assert verdict(ip(1), FLOOR, Reputation(74)) == Skip("reputation too low")
 
 
 def test_a_host_at_the_floor_takes_microsofts_score_and_rules() -> None:

@@ -80,7 +80,7 @@ def test_what_threatstream_holds_reaches_the_others(tmp_path: Path, destination:
 def test_only_hosts_of_a_bad_reputation_reach_threatstream(tmp_path: Path) -> None:
     with running(tmp_path, DIRECT) as app:
         report = app.run_feed(FeedRequest(feed="mdti-to-anomali")).report
-        assert report.skipped.get("belowReputation", 0) + report.accepted == 5
+        assert report.skipped.get("reputation too low", 0) + report.accepted == 5
 
 
 def test_a_host_beyond_the_budget_of_reputations_is_pending_and_never_sent(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_what_the_policy_no_longer_wants_is_removed(place: Place) -> None:
     place.run(source, destination)
     place.policy = Policy(min_confidence=50)
     report = place.run(source, destination).report
-    assert report.skipped == {"belowConfidence": 1}
+    assert report.skipped == {"confidence too low": 1}
     assert report.removed == 1
     assert ip(1).key not in destination.ours
 
