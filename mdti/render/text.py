@@ -191,9 +191,7 @@ def _hosts(page: _Page, hosts: Sequence[HostReport]) -> None:
         [
             _Cell(defang_host(report.host)),
             _Cell(str(report.hops)),
-            _Cell(
-                terminal(wording.role(report), limit=36), _DIM if report.role in STOP_ROLES else ""
-            ),
+            _Cell(terminal(wording.role(report), limit=36), _role_style(report.role)),
             _Cell(wording.degree(report)),
             _Cell(wording.day(report.last_seen) if report.last_seen else ""),
         ]
