@@ -94,7 +94,8 @@ class Applying:
         tally.removed += len(self._ledger.unfinished())
         self._want()
         decisions = self._ledger.plan(
-            now=self._seconds, expire_days=[route.terms.expire_days for route in self._routes]
+            now=self._seconds,
+            expire_days=[r.terms.expire_days if r.renews else None for r in self._routes],
         )
         tally.accepted = decisions.get("put", 0)
         tally.removed += decisions.get("drop", 0)
@@ -110,7 +111,8 @@ class Applying:
             for start in range(0, len(unfinished), size)
         )
         decisions = self._ledger.plan(
-            now=self._seconds, expire_days=[route.terms.expire_days for route in self._routes]
+            now=self._seconds,
+            expire_days=[r.terms.expire_days if r.renews else None for r in self._routes],
         )
         self._tally.unchanged = decisions.get("unchanged", 0)
 

@@ -24,10 +24,12 @@ class Route:
     """Where the indicators of one feed go, and by which rules.
 
     Feeds into one place may be told apart there, by another action say: so each has its own. Routes
-    of one `ledger` share their rows.
+    of one `ledger` share their rows. `renews` is false for a feed that is no longer read: nobody
+    knows whether its indicators still live, so its rows are left to expire.
     """
 
     destination: Destination
     ledger: str
     policy: Policy
     terms: Terms
+    renews: bool = True

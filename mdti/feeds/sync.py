@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ RUN_SECONDS: Final = 25 * 60.0
 
 _INGEST_SHARE: Final = 0.5
 _BUSY_SECONDS: Final = 5.0
+_STILL_READ: Final = timedelta(days=7)
+"""A feed that has not run for longer is taken for switched off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +201,13 @@ class Sync:
                 continue
             route = self._route_of(name)
             if route.ledger == feed.route.ledger:
-                yield name, route
+                yield name, replace(route, renews=self._is_read(name))
+
+    def _is_read(self, feed: str) -> bool:
+        report = self.last(feed)
+        if report is None:
+            return False
+        return self._now() - datetime.fromisoformat(report["finished"]) < _STILL_READ
 
     def _freeze(self, feed: Feed, lease: Lease) -> None:
         """Keep where the feed goes at its first run; raise SettingError when that has changed."""

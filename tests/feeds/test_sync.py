@@ -300,3 +300,19 @@ def test_a_full_destination_is_told_and_filled_no_further(place: Place) -> None:
     report = place.run(source, destination).report
     assert (report.accepted, report.over_cap) == (7, 5)
     assert len(destination.calls) == 2
+
+
+@pytest.mark.parametrize(("days", "renewed"), [(6, 3), (8, 0)])
+def test_rows_of_a_feed_that_is_no_longer_read_are_left_to_expire(
+    place: Place, days: int, renewed: int
+) -> None:
+    one, other, destination = FakeSource("taxii"), filled(3), FakeDestination()
+    other.name = "anyrun"
+    place.terms = Terms(expire_days=30)
+    place.run(other, destination)
+    place.time.forward(days=25 - days)
+    destination.fails = Forbidden("The role is missing.")
+    place.run(other, destination)
+    destination.fails = None
+    place.time.forward(days=days)
+    assert place.run(one, destination).report.accepted == renewed
