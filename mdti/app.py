@@ -47,6 +47,7 @@ T = TypeVar("T")
 INDEX_SECONDS = 600.0
 STATUS_SECONDS = 60.0
 DEFAULT_STATE = Path.home() / ".mdti"
+_CLOSED = ("transport", "connector transport", "identity", "connector identity", "store")
 
 
 class App:
@@ -177,7 +178,7 @@ class App:
     def close(self) -> None:
         """Give back threads and connections."""
         with self._lock:
-            for name in ("transport", "identity", "store"):
+            for name in _CLOSED:
                 part = self._parts.pop(name, None)
                 if part is not None:
                     part.close()
@@ -326,9 +327,9 @@ class App:
         known = self.settings.environment
         if all(known.get(name) == value for name, value in own.items()):
             return self.transport
+        identity = self._part("connector identity", lambda: Identity(environment))
         return self._part(
-            "connector transport",
-            lambda: Transport(token=Identity(environment).token, environ=environment),
+            "connector transport", lambda: Transport(token=identity.token, environ=environment)
         )
 
     def _make_incidents(self) -> Incidents:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
-from mdti.errors import DeadlineExceeded, LeaseLost, MdtiError, StoreError
+from mdti.errors import BadAnswer, DeadlineExceeded, LeaseLost, MdtiError, StoreError
 from mdti.feeds.indicator import Key
 from mdti.feeds.mirror import Mirror
 from mdti.feeds.policy import Policy, Reputation, Waiting, judge
@@ -83,7 +83,7 @@ def _keep(mirror: Mirror, batch: Batch, *, sweep_percent: int, now: datetime, ta
         return
     sweep = mirror.swept
     tally.fail(
-        MdtiError(
+        BadAnswer(
             f"The source listed {sweep.alive - sweep.doomed:,} of {sweep.alive:,} known objects; "
             "nothing was removed.",
             hint="If that is right, raise FEED_SWEEP_PERCENT for one full run.",

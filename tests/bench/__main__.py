@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.bench.sandbox import ROOT
 
-NAMES = ("imports", "lists", "transport", "throttle", "lookup", "sources", "accuracy")
+NAMES = ("imports", "lists", "transport", "throttle", "lookup", "sources", "feeds", "accuracy")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -94,6 +94,7 @@ def scene(folder: Path, *, size: int = SIZE, revokes: bool = False) -> Scene:
 def test_no_end_of_the_process_loses_anything(tmp_path: Path, revokes: bool) -> None:
     count = _effects(tmp_path / "whole", revokes)
     assert count >= 25
+    print(f"{count} effects of two feeds of {SIZE}, the process ended before and after each")
     for at in range(1, count + 1):
         for when in ("before", "after"):
             made = scene(tmp_path / f"{at}-{when}", revokes=revokes)
