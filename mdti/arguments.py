@@ -90,7 +90,9 @@ def _add_lookup(lookup: argparse.ArgumentParser) -> None:
 
 
 def _add_feed(feed: argparse.ArgumentParser) -> None:
-    actions = feed.add_subparsers(metavar="ACTION", dest="action", required=True)
+    actions = feed.add_subparsers(
+        metavar="ACTION", dest="action", required=True, help="what to do with feeds"
+    )
     listing = actions.add_parser("list", help="list the feeds and how their last runs ended")
     _add_common(listing, LIST_FORMATS)
     about = "run a feed until nothing is left to do for now"

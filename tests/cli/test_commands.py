@@ -108,7 +108,8 @@ def test_refused_iocs_are_named_with_the_reason_and_the_rest_is_looked_up(
         (["lookup", SEED, "--format", "pdf"], "invalid choice"),
         (["incident", os.devnull], f"{os.devnull} is not JSON."),
         ([], "required"),
-        (["feed"], "invalid choice"),
+        (["feed"], "required"),
+        (["fed"], "invalid choice"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_is_wrong(
