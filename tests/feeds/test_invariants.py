@@ -1,7 +1,8 @@
 """The seven promises of the feed engine (design, section 8), one after the other."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -331,32 +332,35 @@ def test_i7_a_run_that_lost_its_lease_makes_no_further_call(place: Place) -> Non
     assert place.run(source, destination).report.unchanged == 20
 
 
-def opened(place: Place, folder: Path) -> Mirror:
-    """Return the mirror as a process has it that holds the feed's lease."""
+@contextmanager
+def opened(place: Place, folder: Path) -> Iterator[Mirror]:
+    """Give the mirror as a process has it that holds the feed's lease, and never gives it back."""
     folder.mkdir()
     store = place.store()
-    return Mirror(store, "feed", folder, lease=store.lease("feeds/leases/feed"))
+    mirror = Mirror(store, "feed", folder, lease=store.lease("feeds/leases/feed"))
+    yield mirror
+    mirror.close()
 
 
 def test_i7_what_a_stale_holder_still_writes_is_refused(place: Place, tmp_path: Path) -> None:
-    stale = opened(place, tmp_path / "a")
-    stale.write(Batch((Upsert("one", "1", (ip(1),)),), {"at": "1"}), now=START)
-    place.time.forward(seconds=61)
-    fresh = opened(place, tmp_path / "b")
-    fresh.write(Batch((Upsert("two", "1", (ip(2),)),), {"at": "2"}), now=START)
-    with pytest.raises(LeaseLost):
-        stale.write(Batch((Upsert("three", "1", (ip(3),)),), {"at": "3"}), now=START)
+    with opened(place, tmp_path / "a") as stale:
+        stale.write(Batch((Upsert("one", "1", (ip(1),)),), {"at": "1"}), now=START)
+        place.time.forward(seconds=61)
+        with opened(place, tmp_path / "b") as fresh:
+            fresh.write(Batch((Upsert("two", "1", (ip(2),)),), {"at": "2"}), now=START)
+        with pytest.raises(LeaseLost):
+            stale.write(Batch((Upsert("three", "1", (ip(3),)),), {"at": "3"}), now=START)
     assert mirrored(place, "feed", tmp_path) == ({"at": "2"}, {ip(1).key, ip(2).key})
 
 
 def test_i7_an_append_that_lands_late_is_read_by_nobody(place: Place, tmp_path: Path) -> None:
     store = place.store()
-    stale = opened(place, tmp_path / "a")
-    stale.write(Batch((Upsert("one", "1", (ip(1),)),), {"at": "1"}), now=START)
+    with opened(place, tmp_path / "a") as stale:
+        stale.write(Batch((Upsert("one", "1", (ip(1),)),), {"at": "1"}), now=START)
     (segment,) = store.list_("feeds/mirrors/feed/journal/")
     place.time.forward(seconds=61)
-    fresh = opened(place, tmp_path / "b")
-    fresh.write(Batch((Upsert("two", "1", (ip(2),)),), {"at": "2"}), now=START)
+    with opened(place, tmp_path / "b") as fresh:
+        fresh.write(Batch((Upsert("two", "1", (ip(2),)),), {"at": "2"}), now=START)
     stored = store.read(segment)
     assert stored is not None
     store.append(segment, stored.body)
