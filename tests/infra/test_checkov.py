@@ -1,7 +1,7 @@
 """The security rules of checkov, on the resources as they would be deployed.
 
 checkov is large (290 MB with what it needs) and pins what other tools need in other versions, so
-it is no part of the development tools: `make checkov` installs it beside them.
+it is no part of the development tools: `make test` installs it beside them.
 """
 
 import json
@@ -47,7 +47,7 @@ SKIPPED: Mapping[str, str] = {
 def test_every_rule_of_checkov_is_followed_or_has_a_reason(tmp_path: Path) -> None:
     checkov = shutil.which("checkov")
     if checkov is None:
-        pytest.skip("checkov is not installed: make checkov does it")
+        pytest.skip("checkov is not on the path; make test puts it there")
     template = load(PLATFORM)
     # checkov leaves names that are expressions out, and with them what it finds.
     plain = {
