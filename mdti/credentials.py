@@ -17,10 +17,10 @@ from typing import Any, Literal, Protocol
 
 from mdti.errors import IdentityError, SettingError
 from mdti.net.quiet import quiet_libraries
+from mdti.settings import KEY_VAULT_MARK
 
 Source = Literal["managed identity", "certificate", "client secret", "az login"]
 
-_UNRESOLVED = "@Microsoft.KeyVault("
 _SETTINGS: Mapping[Source, tuple[str, ...]] = MappingProxyType(
     {
         "managed identity": ("AZURE_CLIENT_ID",),
@@ -163,7 +163,7 @@ class Identity:
 
     def _credential(self) -> _Credential:
         for name in _SETTINGS[self.source]:
-            if self._environ.get(name, "").startswith(_UNRESOLVED):
+            if self._environ.get(name, "").startswith(KEY_VAULT_MARK):
                 raise SettingError(
                     f"{name} is a Key Vault reference that was not resolved.",
                     hint="Check that the app's identity may read that secret, then restart.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mdti.errors import InputError
-from mdti.ioc import HostParser
+from mdti.ioc import HostParser, file_hash_of
 from mdti.models import FileHash, Host, Incident, IncidentStatus, LeftOut, Severity
 from mdti.moment import moment_of
 
@@ -31,7 +31,6 @@ _KINDS = {
     "filehash": "FileHash",
     "host": "Host",
 }
-_HASH_LENGTHS = {32: "MD5", 40: "SHA1", 64: "SHA256"}
 
 
 @dataclass(slots=True)
@@ -156,11 +155,11 @@ def _machine(properties: Mapping[str, Any]) -> str:
 
 def _read_hash(properties: Mapping[str, Any], found: _Found) -> None:
     value = _text(_get(properties, "hashValue") or _get(properties, "value")).lower()
-    algorithm = _HASH_LENGTHS.get(len(value))
-    if algorithm is None or any(digit not in "0123456789abcdef" for digit in value):
+    file_hash = file_hash_of(value)
+    if file_hash is None:
         found.left_out[LeftOut("FileHash", value, "not an MD5, SHA-1 or SHA-256 hash")] = None
         return
-    found.hashes[FileHash(algorithm, value)] = None
+    found.hashes[file_hash] = None
 
 
 def _limited(found: _Found, allowlisted: Callable[[Host], str | None] | None) -> tuple[Host, ...]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from mdti.errors import BadAnswer
-from mdti.ioc import HostParser
+from mdti.ioc import HostParser, file_hash_of
 from mdti.models import (
     Article,
     FileHash,
@@ -25,8 +25,6 @@ from mdti.models import (
 )
 from mdti.moment import moment_of
 from mdti.pruning import RECORD_TYPES
-
-_HASHES = {32: "MD5", 40: "SHA1", 64: "SHA256"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,8 @@ def article_of(body: object) -> Article:
 def indicator_of(body: object, *, parser: HostParser) -> Indicator | None:
     """Return an indicator of an intel profile, or None when its artifact is of no kind we use."""
     artifact = _get(body, "artifact")
-    found: Host | FileHash | None = _artifact_hash(artifact) or _artifact_host(artifact, parser)
+    file_hash = file_hash_of(_text(_get(artifact, "value")))
+    found: Host | FileHash | None = file_hash or _artifact_host(artifact, parser)
     if found is None:
         return None
     return Indicator(
@@ -156,14 +155,6 @@ def _artifact_host(artifact: object, parser: HostParser) -> Host | None:
 
 def _artifact_text(artifact: object) -> str:
     return _text(_get(artifact, "id")) or _text(_get(artifact, "value"))
-
-
-def _artifact_hash(artifact: object) -> FileHash | None:
-    value = _text(_get(artifact, "value")).lower()
-    algorithm = _HASHES.get(len(value))
-    if algorithm is None or any(digit not in "0123456789abcdef" for digit in value):
-        return None
-    return FileHash(algorithm, value)
 
 
 def _content(value: object) -> str:

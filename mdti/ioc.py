@@ -1,4 +1,4 @@
-"""Text to `Host`: the only place that makes one.
+"""Text to `Host`: the only place that makes one; and text to `FileHash`.
 
 Whatever comes from outside - a request, an incident, a passive-DNS answer - passes here before it
 may become part of a path. Accepted are addresses, host names and URLs, also defanged
@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from mdti.errors import InputError
-from mdti.models import Host
+from mdti.models import FileHash, Host
 
 MAX_TEXT = 2_048
 """Longest input in characters; no browser or proxy log holds a longer usable URL host."""
@@ -52,6 +52,9 @@ _REFANG = (
 )
 _CLIMBS = re.compile(r"\.\.|%2e|\\|;", re.IGNORECASE)
 _IDNA_DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})  # RFC 3490, 3.1
+
+_HASHES = {32: "MD5", 40: "SHA1", 64: "SHA256"}
+"""Algorithms by the length of their hexadecimal form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,15 @@ class HostParser:
         if suffix.isdigit() or re.fullmatch(r"0x[0-9a-f]*", suffix):
             raise InputError(f"'{_shown(name)}' is neither an address nor a host name.")
         return Host("name", name)
+
+
+def file_hash_of(text: str) -> FileHash | None:
+    """Return the MD5, SHA-1 or SHA-256 hash that `text` is, or None."""
+    value = text.lower()
+    algorithm = _HASHES.get(len(value))
+    if algorithm is None or any(digit not in "0123456789abcdef" for digit in value):
+        return None
+    return FileHash(algorithm, value)
 
 
 def refang(text: str) -> str:

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from mdti.errors import SettingError
+from mdti.setting import is_loopback_host
 
 MAX_BODY = 100 * 1024 * 1024
 """Largest request in bytes, as in Azure Functions."""
@@ -51,7 +51,7 @@ class Listener(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, host: str, port: int, answer: Callable[[Call], Reply]) -> None:
-        if not _is_loopback(host):
+        if not is_loopback_host(host):
             raise SettingError(
                 f"serve listens on this machine only, not on {host!a}.",
                 hint="Function keys and Easy Auth are the platform's; here nobody checks them.",
@@ -133,7 +133,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _reply(self, call: Call) -> Reply:
         host = call.headers.get("host", "")
-        if not _is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if not is_loopback_host(urlsplit(f"//{host}").hostname or ""):
             return Reply(421)
         origin = call.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
@@ -150,15 +150,6 @@ class _Connection(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(reply.body)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _stop_reading(connection: socket.socket) -> None:

@@ -61,6 +61,7 @@ class _Run:
     index: ActorIndex
     reputations: dict[Host, Reputation]
     gaps: list[Gap]
+    asked: frozenset[Host] = frozenset()
     hits: int = 0
 
 
@@ -163,8 +164,8 @@ class Lookups:
             expired=lambda: run.deadline.remaining() <= total * _RESERVE,
         )
         graph = walk(seeds, self._fetch(run), at=run.at, rules=run.rules, budget=budget)
-        asked = worth_asking(graph)
-        close = [host for host in graph.nodes if host in asked and host not in seeds]
+        run.asked = worth_asking(graph)
+        close = [host for host in graph.nodes if host in run.asked and host not in seeds]
         self._read_reputations(close, run, fatal=False)
         claims = self._claims(graph, run)
         graph = measure(graph, claims, self._fetch(run), rules=run.rules)
@@ -293,19 +294,14 @@ class Lookups:
             at=run.at,
             reputation=run.reputations.get(seed),
             actors=actors,
-            hosts=_reports(seed, graph, worth_asking(graph), run.reputations),
+            hosts=_reports(seed, graph, run),
             resolutions=tuple(sorted({e for ps in reached.values() for p in ps for e in p})),
             gaps=tuple(sorted(gaps, key=lambda g: (g.stage, str(g.host), g.reason))),
             stats=Stats(),
         )
 
 
-def _reports(
-    seed: Host,
-    graph: Graph,
-    asked: frozenset[Host],
-    reputations: Mapping[Host, Reputation],
-) -> tuple[HostReport, ...]:
+def _reports(seed: Host, graph: Graph, run: _Run) -> tuple[HostReport, ...]:
     reports = []
     for host, paths in graph.paths[seed].items():
         node = graph.nodes[host]
@@ -317,9 +313,9 @@ def _reports(
                 degree=node.degree,
                 degree_at_least=node.degree_at_least,
                 expanded=node.expanded,
-                reason=node.reason if host in asked else _NOT_ASKED,
+                reason=node.reason if host in run.asked else _NOT_ASKED,
                 provider=node.provider,
-                reputation=reputations.get(host),
+                reputation=run.reputations.get(host),
                 last_seen=node.last_seen,
             )
         )

@@ -93,13 +93,15 @@ def endpoint(value: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Return whether the URL's host is this machine."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
+    return is_loopback_host(urlsplit(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a host, without port or brackets, is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return False
+        return host == "localhost"
 
 
 def number(name: str, default: int, low: int, high: int, about: str) -> Setting[int]:

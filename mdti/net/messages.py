@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from mdti.errors import BadAnswer, InputError, SettingError
+from mdti.setting import is_loopback_host
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _IDEMPOTENT_VERBS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110, 9.2.2
@@ -80,7 +80,7 @@ class Origin:
     @property
     def loopback(self) -> bool:
         """True for this machine itself."""
-        return _is_loopback(self.host)
+        return is_loopback_host(self.host)
 
 
 def origin_of(url: str) -> Origin:
@@ -98,7 +98,7 @@ def origin_of(url: str) -> Origin:
         raise SettingError("The address of an API must be a full https:// URL.")
     if "@" in parts.netloc:
         raise SettingError(f"The address of {host} must not contain a user or a password.")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback_host(host):
         raise SettingError(f"{host} must be addressed by https://; http:// is for loopback only.")
     if any(segment in {".", ".."} for segment in unquote(parts.path).split("/")):
         raise InputError(f"A path at {host} must not climb.")
@@ -112,13 +112,6 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     except ValueError:
         pass
     raise SettingError("The address of an API is not a URL.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _refuse_constant(name: str) -> NoReturn:
