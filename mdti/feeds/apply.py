@@ -321,5 +321,6 @@ def _removal(row: Row) -> _Sent:
 
 
 def _intended(sent: _Sent) -> Row:
+    """Return the row while the end of the operation is not known, nor what it now says."""
     intent: Intent = "put" if isinstance(sent.operation, Put) else "drop"
-    return replace(sent.before, held=True, intent=intent)
+    return replace(sent.before, held=True, intent=intent, sent=None)

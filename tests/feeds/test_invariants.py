@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mdti.errors import ConnectionFailed, LeaseLost, StoreError
@@ -275,6 +276,7 @@ class Weather:
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10_000), revokes=st.booleans())
+@example(seed=1102, revokes=False)
 def test_i6_two_applies_after_the_faults_what_we_own_is_what_is_desired(
     seed: int, revokes: bool
 ) -> None:
@@ -300,6 +302,25 @@ def test_i6_two_applies_after_the_faults_what_we_own_is_what_is_desired(
         assert report.complete
         assert (report.pending, report.over_cap) == (0, max(0, len(desired) - 12))
         assert destination.wrongs == []
+
+
+@pytest.mark.parametrize("state", ["rejected", "over_cap"])
+def test_i6_a_refusal_after_an_unknown_end_does_not_vouch_for_what_was_sent_before(
+    place: Place, state: Literal["rejected", "over_cap"]
+) -> None:
+    source, destination = FakeSource(), FakeDestination(listable=False)
+    source.put("object", ip(1, confidence=80))
+    place.run(source, destination)
+    source.put("object", ip(1, confidence=90))
+    destination.after = lambda operation: Outcome(operation.key, "pending", "no answer")
+    place.run(source, destination)
+    source.put("object", ip(1, confidence=70))
+    destination.verdict = lambda operation: Outcome(operation.key, state, "no")
+    place.run(source, destination)
+    destination.after = destination.verdict = lambda operation: None
+    source.put("object", ip(1, confidence=80))
+    place.run(source, destination)
+    assert destination.ours == wanted(source)
 
 
 def _mutate(source: FakeSource, die: random.Random) -> None:
