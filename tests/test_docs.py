@@ -60,3 +60,14 @@ def test_every_file_that_a_document_links_to_exists() -> None:
     for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
             assert (document.parent / target).exists(), (document.name, target)
+
+
+def test_every_defect_has_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "defects.md").read_text()
+    entries = re.split(r"^(\d+)\. ", text, flags=re.MULTILINE)[1:]
+    assert [int(number) for number in entries[::2]] == list(range(1, 26))
+    for number, entry in zip(entries[::2], entries[1::2], strict=True):
+        tests = re.findall(r"`(tests/\S+\.py)::(\w+)`", entry)
+        assert tests, number
+        for path, name in tests:
+            assert f"def {name}(" in (ROOT / path).read_text(), (number, path, name)

@@ -8,7 +8,7 @@ import pytest
 from mdti.errors import Conflict, Forbidden, Unauthorized
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.policy import Policy
-from mdti.feeds.ports import Limits, Outcome, Put, Upsert
+from mdti.feeds.ports import Drop, Limits, Outcome, Put, Upsert
 from mdti.feeds.route import Terms
 from tests.feeds.fakes import START, FakeDestination, FakeSource, Place, ip, wanted
 
@@ -67,6 +67,18 @@ def test_a_change_and_a_removal_follow(place: Place) -> None:
     report = place.run(source, destination).report
     assert destination.ours == wanted(source)
     assert (report.accepted, report.removed, report.unchanged) == (2, 2, 7)
+
+
+def test_what_is_new_comes_before_what_goes(place: Place) -> None:
+    source, destination = filled(), FakeDestination()
+    place.run(source, destination)
+    calls = len(destination.calls)
+    source.put("object-0", ip(0, confidence=90))
+    source.put("object-99", ip(99))
+    source.remove("object-1")
+    place.run(source, destination)
+    told = [(type(one), one.key) for call in destination.calls[calls:] for one in call]
+    assert told == [(Put, ip(99).key), (Put, ip(0).key), (Drop, ip(1).key)]
 
 
 def test_an_object_published_again_unchanged_costs_no_request(place: Place) -> None:

@@ -1,12 +1,13 @@
 """What every destination promises, whoever the vendor is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from mdti.errors import ApiError, Forbidden, MdtiError, Unauthorized
-from mdti.feeds.indicator import IndicatorKind
+from mdti.feeds.indicator import IndicatorKind, Key
 from mdti.feeds.ports import Drop, Operation, Outcome, Skip
 from mdti.sandbox.faults import Fault
 from tests.feeds.destinations.rig import NOW, Rig, domain, drop, indicator, put
@@ -381,3 +382,17 @@ def test_hostile_texts_travel_as_texts(rig: Rig) -> None:
 
     assert states(outcomes) == ["accepted"] * 2
     assert rig.present() == TEN[:2]
+
+
+def test_an_address_with_quotes_is_put_found_and_dropped(rig: Rig) -> None:
+    key = rig.destination().key(indicator("https://bad.example/it's?a='b'&c=%27;d", "url"))
+    assert isinstance(key, Key)
+    item = indicator(key.value, "url")
+
+    outcomes = rig.apply(put(item))
+    again = rig.apply(put(replace(item, confidence=90)))
+
+    assert states(outcomes) == states(again) == ["accepted"]
+    assert rig.present() == [key.value]
+    assert states(rig.apply(drop(again[0]))) == ["accepted"]
+    assert rig.present() == []
