@@ -172,6 +172,16 @@ class Mirror:
         ]
         self._file.record({"reputations": entries, "at": int(now.timestamp())})
 
+    def floor(self, default: int | None) -> int | None:
+        """Return the floor of reputation of the feed's last run, or `default` before the first."""
+        text = _meta(self._database, "floor")
+        return default if text is None else json.loads(text)
+
+    def keep_floor(self, floor: int | None) -> None:
+        """Keep the floor of reputation of this run, so that applies of other feeds agree on it."""
+        if self.floor(None) != floor:
+            self._file.record({"floor": floor})
+
     def indicators(self) -> Iterator[Mirrored]:
         """Yield every indicator of every living object."""
         return (_mirrored(row) for row in self._database.execute(_SELECT))
@@ -230,6 +240,8 @@ def _replay(database: sqlite3.Connection, record: Mapping[str, Any]) -> None:
     elif "begin" in record:
         _set_meta(database, "snapshot", str(record["begin"]))
         _set_meta(database, "open", "1")
+    elif "floor" in record:
+        _set_meta(database, "floor", json.dumps(record["floor"]))
     else:
         database.executemany(
             "INSERT OR REPLACE INTO reputation VALUES(?,?,?,?,?)",

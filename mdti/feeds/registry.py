@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, TypeVar, cast
 
@@ -56,11 +56,16 @@ class Registry:
     def __init__(self, environment: Mapping[str, str], parts: Parts) -> None:
         self._environment, self._parts = environment, parts
 
-    def feed(self, name: str, *, depth_days: int | None = None) -> Feed:
-        """Return a feed, ready to run; `depth_days` replaces the source's own setting.
+    def feed(
+        self, name: str, *, depth_days: int | None = None, min_score: int | None = None
+    ) -> Feed:
+        """Return a feed, ready to run.
 
-        Raises NotFound for no name of a feed.
+        `depth_days` replaces the source's own setting, `min_score` the floor of reputation. Raises
+        NotFound for no name of a feed.
         """
+        if min_score is not None:
+            route = replace(route, policy=replace(route.policy, min_reputation=min_score))
         source, _ = ends(name)
         settings = self._settings(name)
         route = self.route(name)

@@ -3,10 +3,11 @@
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from mdti.errors import InputError
+from mdti.errors import InputError, MdtiError
+from mdti.feeds.health import Health, is_begun, is_expected, judge
 from mdti.feeds.names import PRESETS, ends, feed_names, setting_names
 from mdti.feeds.pace import Pace
 from mdti.feeds.ports import Destination
@@ -21,10 +22,14 @@ MAX_DEPTH_DAYS: Final = 3_650
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedRequest:
-    """One run that is asked for; `depth_days` replaces how far back the source begins."""
+    """One run that is asked for.
+
+    `depth_days` replaces how far back the source begins, `min_score` the floor of reputation.
+    """
 
     feed: str
     depth_days: int | None = None
+    min_score: int | None = None
     dry_run: bool = False
     full: bool = False
 
@@ -33,6 +38,7 @@ class FeedRequest:
         return {
             "feed": self.feed,
             "depthDays": self.depth_days,
+            "minScore": self.min_score,
             "dryRun": self.dry_run,
             "full": self.full,
         }
@@ -40,7 +46,7 @@ class FeedRequest:
     @property
     def following(self) -> "FeedRequest":
         """The run that goes on where this one stopped: it does not begin anew."""
-        return FeedRequest(feed=self.feed, depth_days=self.depth_days)
+        return replace(self, dry_run=False, full=False)
 
 
 def parse_feed(name: str, body: object) -> FeedRequest:
@@ -51,15 +57,12 @@ def parse_feed(name: str, body: object) -> FeedRequest:
     ends(name)
     if not isinstance(body, Mapping):
         raise InputError("The body must be a JSON object.")
-    if unknown := sorted(set(body) - {"feed", "depthDays", "dryRun", "full"}):
+    if unknown := sorted(set(body) - {"feed", "depthDays", "minScore", "dryRun", "full"}):
         raise InputError(f"Unknown property: {str(unknown[0])[:40]!a}.")
-    depth = body.get("depthDays")
-    is_depth = isinstance(depth, int) and not isinstance(depth, bool)
-    if depth is not None and not (is_depth and 1 <= depth <= MAX_DEPTH_DAYS):
-        raise InputError(f"`depthDays` must be a whole number from 1 to {MAX_DEPTH_DAYS:,}.")
     return FeedRequest(
         feed=name,
-        depth_days=depth,
+        depth_days=_whole(body, "depthDays", 1, MAX_DEPTH_DAYS),
+        min_score=_whole(body, "minScore", 0, 100),
         dry_run=_flag(body, "dryRun"),
         full=_flag(body, "full"),
     )
@@ -76,7 +79,7 @@ class Feeds:
         store: Store,
         clock: Callable[[], float],
     ) -> None:
-        self._parts, self._clock = parts, clock
+        self._environment, self._parts, self._clock = environment, parts, clock
         self._registry = Registry(environment, parts)
         self._paces: dict[str, Pace] = {}
         self._following: dict[str, FeedRequest] = {}
@@ -105,9 +108,26 @@ class Feeds:
             "lastRun": self._sync.last(name),
         }
 
+    def health(self) -> dict[str, Health]:
+        """Return how each feed is that ran before or is set up; raise StoreError without a store.
+
+        See `mdti.feeds.health` for which feeds count as set up. No vendor is asked.
+        """
+        found = {}
+        for name in feed_names():
+            report = self._sync.last(name)
+            if report is not None or is_expected(name, self._environment):
+                begun = is_begun(name, self._environment)
+                found[name] = judge(
+                    name, report, problem=self._problem(name), begun=begun, now=self._parts.now()
+                )
+        return found
+
     def run(self, request: FeedRequest) -> Run:
         """Run a feed once, for at most `RUN_SECONDS`; errors of the run are in its report."""
-        feed = self._registry.feed(request.feed, depth_days=request.depth_days)
+        feed = self._registry.feed(
+            request.feed, depth_days=request.depth_days, min_score=request.min_score
+        )
         return self._sync.run(
             feed,
             deadline=Deadline.after(RUN_SECONDS, clock=self._clock),
@@ -131,6 +151,13 @@ class Feeds:
         with self._lock:
             return self._following.pop(job.id, None)
 
+    def _problem(self, name: str) -> MdtiError | None:
+        try:
+            self._registry.feed(name)
+        except MdtiError as error:
+            return error
+        return None
+
     def _pace(self, destination: Destination) -> Pace:
         with self._lock:
             if destination.name not in self._paces:
@@ -139,6 +166,14 @@ class Feeds:
                     per_minute, clock=self._clock, sleep=self._parts.sleep
                 )
             return self._paces[destination.name]
+
+
+def _whole(body: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
+    value = body.get(name)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if value is not None and not (is_whole and least <= value <= most):
+        raise InputError(f"`{name}` must be a whole number from {least} to {most:,}.")
+    return value
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:

@@ -31,10 +31,11 @@ from mdti.store.base import Lease, Store
 RUN_SECONDS: Final = 25 * 60.0
 """The time of one run; host.json ends a function after 30 minutes."""
 
+STILL_READ: Final = timedelta(days=7)
+"""A feed that has not run for longer is taken for switched off."""
+
 _INGEST_SHARE: Final = 0.5
 _BUSY_SECONDS: Final = 5.0
-_STILL_READ: Final = timedelta(days=7)
-"""A feed that has not run for longer is taken for switched off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,7 @@ class Sync:
     def _ingest(
         self, feed: Feed, mirror: Mirror, *, full: bool, deadline: Deadline, tally: Tally
     ) -> None:
+        mirror.keep_floor(feed.route.policy.min_reputation)
         share = Deadline.after(deadline.remaining() * _INGEST_SHARE, clock=deadline.clock)
         ingest(
             mirror,
@@ -171,7 +173,8 @@ class Sync:
                 other = Mirror(self._store, name, folder, lease=None)
                 stack.callback(other.close)
                 mirrors.append(other)
-                routes.append(route)
+                floor = other.floor(route.policy.min_reputation)
+                routes.append(replace(route, policy=replace(route.policy, min_reputation=floor)))
             executor: Executor | None = None
             if (parallel := feed.route.destination.limits.parallel) > 1:
                 executor = stack.enter_context(ThreadPoolExecutor(parallel, "feed-call"))
@@ -207,7 +210,7 @@ class Sync:
         report = self.last(feed)
         if report is None:
             return False
-        return self._now() - datetime.fromisoformat(report["finished"]) < _STILL_READ
+        return self._now() - datetime.fromisoformat(report["finished"]) < STILL_READ
 
     def _freeze(self, feed: Feed, lease: Lease) -> None:
         """Keep where the feed goes at its first run; raise SettingError when that has changed."""

@@ -83,6 +83,19 @@ def test_only_hosts_of_a_bad_reputation_reach_threatstream(tmp_path: Path) -> No
         assert report.skipped.get("reputation too low", 0) + report.accepted == 5
 
 
+def test_the_floor_of_a_run_holds_until_the_feed_runs_with_another(tmp_path: Path) -> None:
+    with running(tmp_path, DIRECT) as app:
+        lax = app.run_feed(FeedRequest(feed="mdti-to-anomali", min_score=0)).report
+        assert lax.error is None
+        assert "reputation too low" not in lax.skipped
+        other = app.run_feed(FeedRequest(feed="taxii-to-anomali")).report
+        assert (other.error, other.removed) == (None, 0)
+        strict = app.run_feed(FeedRequest(feed="mdti-to-anomali", min_score=100)).report
+        assert strict.removed > 0
+        again = app.run_feed(FeedRequest(feed="mdti-to-anomali")).report
+        assert 0 < again.accepted <= strict.removed
+
+
 def test_a_host_beyond_the_budget_of_reputations_is_pending_and_never_sent(tmp_path: Path) -> None:
     with running(tmp_path, {**DIRECT, "FEED_MAX_REPUTATIONS": "1"}) as app:
         first = app.run_feed(FeedRequest(feed="mdti-to-anomali")).report
@@ -169,7 +182,16 @@ def test_what_is_no_feed_is_not_found(name: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [None, [], {"x": 1}, {"depthDays": 0}, {"depthDays": True}, {"depthDays": "1"}, {"full": 1}],
+    [
+        None,
+        [],
+        {"x": 1},
+        {"depthDays": 0},
+        {"depthDays": True},
+        {"depthDays": "1"},
+        {"full": 1},
+        {"minScore": 101},
+    ],
 )
 def test_a_body_that_is_no_request_is_refused(body: Any) -> None:
     with pytest.raises(InputError):
