@@ -121,6 +121,7 @@ class App:
             store=lambda: self.store,
             indexes=lambda: self._indexes,
             infrastructure=lambda: self._infrastructure,
+            feeds=lambda: self._feeds.health(),
             now=self._now,
         ).run(deadline=self.deadline(STATUS_SECONDS))
 

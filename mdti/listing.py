@@ -61,16 +61,18 @@ def profile_text(profile: IntelProfile, *, width: int, colour: bool) -> str:
 
 def checks_text(checks: Iterable[Check], *, width: int, colour: bool) -> str:
     """Return what came of each check of the self-test, and what to do about it."""
+    checks = tuple(checks)
+    column = max(20, *(len(check.name) + 2 for check in checks))
     lines: list[str] = []
     said: dict[tuple[str, str], str] = {}
-    hang = " " * 29
+    hang = " " * (9 + column)
     for check in checks:
         first = said.setdefault((check.message, check.hint), check.name)
         repeated = first != check.name
         message = f"As `{first}`." if repeated else one_line(check.message)
         shown = _wrapped(message, width, indent=hang, hang=hang)
         state = _styled(f"{check.state:<9}", _STATES[check.state], colour)
-        lines += [f"{state}{check.name:<20}{shown[0].strip()}", *shown[1:]]
+        lines += [f"{state}{check.name:<{column}}{shown[0].strip()}", *shown[1:]]
         if check.hint and not repeated:
             lines += _wrapped(f"→ {one_line(check.hint)}", width, indent=hang, hang=f"{hang}  ")
     return "\n".join([*lines, ""])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from mdti.client import MdtiClient
 from mdti.credentials import Identity
 from mdti.errors import ApiError, MdtiError, SettingError, StoreError
+from mdti.feeds.health import Health
 from mdti.graph_api import HUNTING_PERMISSION, PERMISSION
 from mdti.index import ActorIndexes
 from mdti.infrastructure import Infrastructure
@@ -57,6 +58,7 @@ class SelfTest:
     store: Callable[[], Store]
     indexes: Callable[[], ActorIndexes]
     infrastructure: Callable[[], Infrastructure]
+    feeds: Callable[[], Mapping[str, Health]]
     now: Callable[[], datetime]
 
     def run(self, *, deadline: Deadline) -> tuple[Check, ...]:
@@ -73,7 +75,7 @@ class SelfTest:
             ("actorIndex", lambda: self._index(deadline)),
             ("lists", self._lists),
         )
-        return tuple(_tried(name, check) for name, check in checks)
+        return (*(_tried(name, check) for name, check in checks), *self._feeds())
 
     def _settings(self) -> Check:
         wrong = []
@@ -176,6 +178,17 @@ class SelfTest:
         message = f"Public lists of infrastructure are of {date} ({lists.source})."
         return Check("lists", "ok", message)
 
+    def _feeds(self) -> tuple[Check, ...]:
+        """One check for each feed that is set up or has run; no feed costs the others theirs."""
+        try:
+            feeds = self.feeds()
+        except MdtiError as error:
+            return (_failure("feeds", error),)
+        return tuple(
+            Check(f"feed {name}", health.state, health.message, health.hint, health.facts)
+            for name, health in feeds.items()
+        ) or (Check("feeds", "ok", "No feed is set up."),)
+
     @property
     def _graph(self) -> GraphSettings:
         return self.settings.graph
@@ -191,7 +204,11 @@ def _tried(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except MdtiError as error:
-        return Check(name, "failed", error.message, _advice(error), {"code": error.code})
+        return _failure(name, error)
+
+
+def _failure(name: str, error: MdtiError) -> Check:
+    return Check(name, "failed", error.message, _advice(error), {"code": error.code})
 
 
 def _advice(error: MdtiError) -> str:

@@ -57,3 +57,9 @@ def test_a_check_that_failed_for_the_same_reason_says_so_and_not_again() -> None
         "failed   permission          As `token`.",
     ]
     assert checks_text(checks, width=90, colour=True).startswith("\x1b[32mok       \x1b[0m")
+
+
+def test_messages_stand_below_each_other_however_long_a_name_is() -> None:
+    checks = (Check("store", "ok", "Works."), Check("feed opencti-to-defender", "ok", "Finished."))
+    first, second = checks_text(checks, width=90, colour=False).splitlines()
+    assert first.index("Works.") == second.index("Finished.")

@@ -20,6 +20,7 @@ NAMES = (
     "hunting",
     "actorIndex",
     "lists",
+    "feeds",
 )
 
 
@@ -139,7 +140,7 @@ def test_a_batch_whose_parts_are_refused_is_not_accepted(tenant: Tenant) -> None
 
 def test_a_store_that_cannot_be_used_fails_and_costs_the_actor_index(tenant: Tenant) -> None:
     (tenant.folder / "blocked").write_text("not a folder")
-    assert failed(status(tenant, state="blocked")) == {"store", "actorIndex"}
+    assert failed(status(tenant, state="blocked")) == {"store", "actorIndex", "feeds"}
 
 
 def test_settings_that_are_wrong_are_all_named(tenant: Tenant) -> None:
