@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 FOLLOW_SECONDS: Final = 30.0
 """Pause between two runs while a feed is followed and has nothing more for now."""
 
-_COUNTS: Final = ("read", "accepted", "unchanged", "removed", "pending", "overCap")
+_COUNTS: Final = (
+    "read",
+    "accepted",
+    "unchanged",
+    "removed",
+    "pending",
+    "awaitingApproval",
+    "overCap",
+)
+_WIDTH: Final = max(map(len, _COUNTS))
 
 
 def list_feeds(options: argparse.Namespace, console: Console, app: "App") -> None:
@@ -76,11 +85,11 @@ def show_report(options: argparse.Namespace, console: Console, report: "Report")
 def _lines(document: Mapping[str, Any]) -> Iterable[str]:
     yield f"{document['feed']}: {_outcome(document)}"
     for name in _COUNTS:
-        yield f"  {name:<10} {document[name]:>9,}"
+        yield f"  {name:<{_WIDTH}} {document[name]:>9,}"
     for reason, count in document["skipped"].items():
-        yield f"  {'skipped':<10} {count:>9,}  {terminal(reason)}"
+        yield f"  {'skipped':<{_WIDTH}} {count:>9,}  {terminal(reason)}"
     for item in document["rejected"]:
-        yield f"  rejected   {terminal(item['value'])}: {terminal(item['reason'])}"
+        yield f"  {'rejected':<{_WIDTH}} {terminal(item['value'])}: {terminal(item['reason'])}"
 
 
 def _outcome(document: Mapping[str, Any]) -> str:
@@ -93,6 +102,8 @@ def _last(report: Mapping[str, Any] | None) -> str:
     if report is None:
         return "never run"
     counts = f"{report['accepted']:,} accepted, {report['removed']:,} removed"
+    if waiting := report.get("awaitingApproval"):
+        counts += f", {waiting:,} awaiting approval"
     return f"{report['finished']}  {_outcome(report)}, {counts}"
 
 

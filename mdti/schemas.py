@@ -105,7 +105,7 @@ _INCIDENT_REQUEST: Final = {
     "type": "object",
     "description": "The body of Microsoft Sentinel's incident trigger, or its `object` alone; "
     "property names may have any case. With `mode` observe the brief changes nothing.",
-    "properties": {"mode": one_of("act", "observe")},
+    "properties": {"mode": null_or(one_of("act", "observe"))},
     "anyOf": [
         {"properties": {"object": _INCIDENT}, "required": ["object"]},
         _INCIDENT,
@@ -302,7 +302,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         removed=_COUNT,
         skipped={"type": "object", "additionalProperties": _COUNT},
         rejected=list_of(thing("Refused by the destination.", value=text(), reason=text())),
-        pending=_COUNT,
+        pending=_COUNT | {"description": "to be sent or decided by a later run"},
+        awaitingApproval=_COUNT | {"description": "sent, until a person there decides"},
         overCap=_COUNT,
         cursor=null_or({"type": "object", "additionalProperties": text()}),
         complete=_FLAG | {"description": "false when something remains to be done"},

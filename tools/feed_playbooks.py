@@ -13,7 +13,7 @@ class FeedPlaybook:
     """What one feed's playbook does not share with the others.
 
     `hours` is the interval it starts with, `depth` the days it reads back at first, where the
-    source is read by date.
+    source is read by date. `approved`: a person at the destination may have to approve rows.
     """
 
     feed: str
@@ -24,6 +24,7 @@ class FeedPlaybook:
     look: str
     hours: int
     depth: int | None = None
+    approved: bool = False
 
 
 FEED_PLAYBOOKS = (
@@ -36,6 +37,7 @@ FEED_PLAYBOOKS = (
         "Microsoft Defender Threat Intelligence connector, and an API key of ThreatStream.",
         look="In ThreatStream: the observables with the tag mdti-actor-lookup.",
         hours=1,
+        approved=True,
     ),
     FeedPlaybook(
         feed="threatconnect-to-sentinel",
@@ -74,7 +76,9 @@ FEED_PLAYBOOKS = (
 
 def feed_template(playbook: FeedPlaybook) -> Json:
     """Return the ARM template of one feed's playbook."""
-    definition = feed_definition(playbook.feed, dated=playbook.depth is not None)
+    definition = feed_definition(
+        playbook.feed, dated=playbook.depth is not None, approved=playbook.approved
+    )
     return {
         "$schema": _DEPLOYMENT,
         "contentVersion": "1.0.0.0",

@@ -22,8 +22,11 @@ _ERROR = "outputs('Report')?['error']"
 _HINT = f"coalesce({_ERROR}?['details']?['hint'], '')"
 
 
-def feed_definition(feed: str, *, dated: bool) -> Json:
-    """Return the workflow definition; `dated` when the source is read from a date on."""
+def feed_definition(feed: str, *, dated: bool, approved: bool) -> Json:
+    """Return the workflow definition; `dated` when the source is read from a date on.
+
+    `approved` when rows may await a person at the destination: how many do is then shown.
+    """
     start = _request(feed, dated=dated)
     return {
         "$schema": _WORKFLOW,
@@ -54,7 +57,7 @@ def feed_definition(feed: str, *, dated: bool) -> Json:
                 "else": {"actions": _run(start)},
             },
             "Report": _report(),
-            "Answered": _answered(feed),
+            "Answered": _answered(feed, approved=approved),
         },
         "outputs": {},
     }
@@ -136,7 +139,7 @@ def _report() -> Json:
     }
 
 
-def _answered(feed: str) -> Json:
+def _answered(feed: str, *, approved: bool) -> Json:
     problem = f"{_ERROR}?['message']"
     return {
         "type": "If",
@@ -157,7 +160,7 @@ def _answered(feed: str) -> Json:
                         {"equals": [f"@{_ERROR}", "@null"]},
                     ]
                 },
-                "actions": {},
+                "actions": {"Awaiting_approval": _awaiting()} if approved else {},
                 "else": {
                     "actions": {
                         "Stop_as_incomplete": _stop(
@@ -182,6 +185,15 @@ def _answered(feed: str) -> Json:
                 ),
             }
         },
+    }
+
+
+def _awaiting() -> Json:
+    return {
+        "type": "Compose",
+        "description": "Rows that were sent and that somebody there has to approve; no failure.",
+        "runAfter": {},
+        "inputs": "@outputs('Report')?['awaitingApproval']",
     }
 
 

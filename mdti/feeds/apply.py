@@ -282,7 +282,10 @@ class Applying:
             self._full = True
             self._tally.over_cap += 1
             return replace(before, intent="")
-        self._tally.pending += 1
+        if outcome.state == "awaiting_approval":
+            self._tally.awaiting_approval += 1
+        else:
+            self._tally.pending += 1
         if outcome.remote_id is None:
             return None
         return replace(_intended(sent), remote_id=outcome.remote_id)

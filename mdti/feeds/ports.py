@@ -114,10 +114,13 @@ Operation = Put | Drop
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one operation, in the destination's own words where it refused."""
+    """What became of one operation, in the destination's own words where it refused.
+
+    `awaiting_approval` is done as far as a machine can: a person decides there whether it counts.
+    """
 
     key: Key
-    state: Literal["accepted", "rejected", "pending", "over_cap"]
+    state: Literal["accepted", "rejected", "pending", "awaiting_approval", "over_cap"]
     reason: str = ""
     remote_id: str | None = None
 
@@ -146,8 +149,8 @@ class Destination(Protocol):
     def apply(self, operations: Sequence[Operation], *, deadline: Deadline) -> Sequence[Outcome]:
         """Carry out at most `limits.batch` operations; one outcome each, in the same order.
 
-        What could not be tried, or whose fate is unknown, is `pending`; it is sent again with the
-        `remote_id` that its outcome named. Removing what is not there is accepted. All operations
-        of one call are of one kind. Raises `MdtiError` when nothing can be done at all: wrong key,
-        missing role, full stop.
+        What could not be tried, or whose fate is unknown, is `pending`; like what awaits approval
+        it is sent again, with the `remote_id` that its outcome named. Removing what is not there is
+        accepted. All operations of one call are of one kind. Raises `MdtiError` when nothing can be
+        done at all: wrong key, missing role, full stop.
         """

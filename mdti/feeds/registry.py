@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from mdti.errors import SettingError
 from mdti.feeds import settings as names
@@ -31,9 +31,6 @@ from mdti.setting import Setting
 from mdti.settings import SENTINEL_WORKSPACE_ID, Settings
 
 T = TypeVar("T")
-
-THREATSTREAM_EXPIRE_DAYS: Final = 90
-"""ThreatStream's own default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +61,11 @@ class Registry:
         `depth_days` replaces the source's own setting, `min_score` the floor of reputation. Raises
         NotFound for no name of a feed.
         """
-        if min_score is not None:
-            route = replace(route, policy=replace(route.policy, min_reputation=min_score))
         source, _ = ends(name)
         settings = self._settings(name)
         route = self.route(name)
+        if min_score is not None:
+            route = replace(route, policy=replace(route.policy, min_reputation=min_score))
         asks = route.policy.min_reputation is not None
         return Feed(
             name=name,
@@ -92,7 +89,7 @@ class Registry:
             sentinel = self._sentinel(name, settings)
             destination, terms = sentinel, _terms(sentinel)
         else:
-            stream = self._threatstream(settings)
+            stream = self._threatstream(name, settings)
             destination, terms = stream, _terms(stream)
         return Route(
             destination=destination,
@@ -190,7 +187,7 @@ class Registry:
             now=self._parts.now,
         )
 
-    def _threatstream(self, settings: Settings) -> ThreatStream:
+    def _threatstream(self, name: str, settings: Settings) -> ThreatStream:
         return ThreatStream(
             transport=self._parts.transport_of(settings.environment),
             values=self._parts.values,
@@ -198,7 +195,8 @@ class Registry:
             api_key=_needed(settings, names.THREATSTREAM_API_KEY),
             url=settings.get(names.THREATSTREAM_URL),
             approval=cast('Literal["import", "direct"]', settings.get(names.THREATSTREAM_APPROVAL)),
-            expire_days=THREATSTREAM_EXPIRE_DAYS,
+            expire_days=settings.get(names.THREATSTREAM_EXPIRE_DAYS),
+            notes=f"MDTI Actor Lookup: feed {name}",
             now=self._parts.now,
             sleep=self._parts.sleep,
         )

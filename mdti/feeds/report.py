@@ -19,6 +19,7 @@ class Report:
 
     `read` counts objects of the source, everything else rows of the destination. `complete` is
     false when something remains to be read, sent or decided; `error` is what only a person mends.
+    What was sent and awaits a person's approval at the destination leaves a run complete.
     """
 
     feed: str
@@ -31,6 +32,7 @@ class Report:
     skipped: Mapping[str, int]
     rejected: tuple[tuple[str, str], ...] = ()
     pending: int = 0
+    awaiting_approval: int = 0
     over_cap: int = 0
     cursor: Mapping[str, str] | None = None
     complete: bool = True
@@ -49,6 +51,7 @@ class Report:
             "skipped": dict(sorted(self.skipped.items())),
             "rejected": [{"value": value, "reason": reason} for value, reason in self.rejected],
             "pending": self.pending,
+            "awaitingApproval": self.awaiting_approval,
             "overCap": self.over_cap,
             "cursor": dict(self.cursor) if self.cursor is not None else None,
             "complete": self.complete,
@@ -65,6 +68,7 @@ class Tally:
     unchanged: int = 0
     removed: int = 0
     pending: int = 0
+    awaiting_approval: int = 0
     over_cap: int = 0
     remaining: bool = False
     skipped: Counter[str] = field(default_factory=Counter)
@@ -102,6 +106,7 @@ class Tally:
             skipped=dict(self.skipped),
             rejected=tuple(self.rejected.items()),
             pending=self.pending,
+            awaiting_approval=self.awaiting_approval,
             over_cap=self.over_cap,
             cursor=cursor,
             complete=self.error is None and not self.remaining and self.pending == 0,

@@ -134,6 +134,13 @@ THREATSTREAM_APPROVAL = _one_of(
     "Import for approval in ThreatStream, or directly, which needs the right Approve Intel.",
     default="import",
 )
+THREATSTREAM_EXPIRE_DAYS = number(
+    "THREATSTREAM_EXPIRE_DAYS",
+    90,
+    1,
+    3_650,
+    "How long an observable lives in ThreatStream unless renewed; 90 is its own default.",
+)
 THREATSTREAM_MIN_SCORE = number(
     "THREATSTREAM_MIN_SCORE",
     75,

@@ -14,13 +14,27 @@ from mdti.console import Console
 from mdti.feeding import FOLLOW_SECONDS, run_feed
 from mdti.sandbox.feeds import vendors
 from mdti.sandbox.host import Sandbox
+from mdti.sandbox.threatstream import ThreatStream
+from mdti.sandbox.wire import Vendor
 
 Out = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(vendors=vendors) as running:
+def built() -> list[Vendor]:
+    """The vendors of the sandbox, once it runs."""
+    return []
+
+
+@pytest.fixture
+def sandbox(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, built: list[Vendor]
+) -> Iterator[Sandbox]:
+    def build(sandbox: Sandbox) -> list[Vendor]:
+        built.extend(vendors(sandbox))
+        return built
+
+    with Sandbox(vendors=build) as running:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("MDTI_STATE_DIR", str(tmp_path / "state"))
@@ -31,7 +45,7 @@ def test_a_run_shows_what_it_did_and_the_list_remembers_it(sandbox: Sandbox, cap
     assert main(["feed", "run", "anyrun-to-defender"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("anyrun-to-defender: complete\n")
-    assert "  accepted           5\n" in shown
+    assert "  accepted                 5\n" in shown
     assert main(["feed", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 16
@@ -62,6 +76,19 @@ def test_a_run_that_left_something_undecided_ends_with_3(
 ) -> None:
     monkeypatch.setenv("FEED_MAX_REPUTATIONS", "1")
     assert main(["feed", "run", "mdti-to-anomali"]) == 3
+
+
+def test_a_run_whose_rows_await_approval_is_done_and_shows_them(
+    sandbox: Sandbox, built: list[Vendor], capsys: Out
+) -> None:
+    (stream,) = [one for one in built if isinstance(one, ThreatStream)]
+    stream.options.approval = "manual"
+    assert main(["feed", "run", "mdti-to-anomali"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("mdti-to-anomali: complete\n")
+    assert "  awaitingApproval         3\n" in shown
+    assert main(["feed", "list"]) == 0
+    assert "complete, 0 accepted, 0 removed, 3 awaiting approval" in capsys.readouterr().out
 
 
 def test_what_is_no_feed_ends_with_1(sandbox: Sandbox, capsys: Out) -> None:

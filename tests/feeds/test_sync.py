@@ -41,11 +41,48 @@ def test_a_first_run_brings_everything_over(place: Place) -> None:
         "skipped": {},
         "rejected": [],
         "pending": 0,
+        "awaitingApproval": 0,
         "overCap": 0,
         "cursor": {"at": "10"},
         "complete": True,
         "error": None,
     }
+
+
+def test_what_awaits_approval_leaves_the_run_complete_and_is_asked_about_again(
+    place: Place,
+) -> None:
+    source, destination = filled(3), FakeDestination(listable=False)
+    waits = ip(1).key
+    destination.verdict = lambda one: (
+        Outcome(waits, "awaiting_approval", "waits", "session:1") if one.key == waits else None
+    )
+    for accepted, unchanged in ((2, 0), (0, 2)):
+        run = place.run(source, destination)
+        told = run.report.to_json()
+        assert (told["accepted"], told["unchanged"]) == (accepted, unchanged)
+        assert (told["awaitingApproval"], told["pending"], told["rejected"]) == (1, 0, [])
+        assert told["complete"]
+        assert not run.again
+    (asked,) = destination.calls[-1]
+    assert isinstance(asked, Put)
+    assert asked.remote_id == "session:1"
+    destination.verdict = lambda one: None
+    report = place.run(source, destination).report
+    assert (report.accepted, report.awaiting_approval) == (1, 0)
+    assert destination.ours == wanted(source)
+
+
+def test_what_cannot_be_removed_before_it_is_approved_awaits_that(place: Place) -> None:
+    source, destination = filled(3), FakeDestination(listable=False)
+    place.run(source, destination)
+    source.remove("object-1")
+    destination.verdict = lambda one: Outcome(one.key, "awaiting_approval", "waits", "session:1")
+    report = place.run(source, destination).report
+    assert (report.removed, report.awaiting_approval, report.complete) == (0, 1, True)
+    destination.verdict = lambda one: None
+    assert place.run(source, destination).report.removed == 1
+    assert destination.ours == wanted(source)
 
 
 def test_a_second_run_sends_nothing(place: Place) -> None:

@@ -28,6 +28,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "skipped": {"belowConfidence": 10},
         "rejected": [],
         "pending": 0,
+        "awaitingApproval": 0,
         "overCap": 0,
         "cursor": {"since": "2026-11-21T06:00:00Z"},
         "complete": True,

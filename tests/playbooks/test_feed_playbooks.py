@@ -107,6 +107,17 @@ def test_a_run_that_is_not_complete_fails_and_shows_its_report(
 
 
 @both_modes
+def test_a_run_whose_rows_await_approval_succeeds_and_shows_how_many(
+    scene: FeedScene, mode: str
+) -> None:
+    scene.feed = "mdti-to-anomali"
+    scene.in_background((200, {}, report(awaitingApproval=40)))
+    run = scene.play(PollMode=mode)
+    assert run.status == "Succeeded"
+    assert shown(run, "Awaiting_approval") == 40
+
+
+@both_modes
 def test_a_job_that_failed_fails_the_run_with_its_reason(scene: FeedScene, mode: str) -> None:
     error = {"error": {"code": "setting", "message": "ANYRUN_TOKEN is not set."}}
     scene.in_background((422, {}, error))

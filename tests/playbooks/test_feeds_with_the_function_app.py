@@ -202,6 +202,25 @@ def test_a_dry_run_reports_and_leaves_the_destination_alone(start: Start, feed: 
     assert shown(run, "Report")["accepted"] == 1
 
 
+def test_rows_that_somebody_has_to_approve_leave_the_run_green_and_are_counted(
+    start: Start,
+) -> None:
+    stage = start("mdti-to-anomali", THREATSTREAM_APPROVAL="import")
+    stream = next(one for one in stage.flow.vendors if isinstance(one, ThreatStream))
+    stream.options.approval = "manual"
+    stage.flow.add(URLS[0])
+    for name in ("first", "second"):
+        run = stage.play(run_name=name)
+        assert (run.status, shown(run, "Awaiting_approval")) == ("Succeeded", 1)
+        assert stage.present() == []
+    (session,) = stream.sessions.values()
+    assert session.form["notes"] == "MDTI Actor Lookup: feed mdti-to-anomali"
+    stream.approve(session.id)
+    run = stage.play(run_name="third")
+    assert (run.status, shown(run, "Awaiting_approval")) == ("Succeeded", 0)
+    assert (shown(run, "Report")["accepted"], stage.present()) == (1, URLS[:1])
+
+
 @both_modes
 @pytest.mark.parametrize(
     ("feed", "setting"),

@@ -4,7 +4,7 @@ An answer of 202 proves nothing here, so what was imported is read back before i
 a value already is read before it is imported: another import's row of our organisation would be
 overwritten, and what an analyst calls a false positive stays one. Facts: contracts, opencti-... 3.
 
-A row that waits for a person's approval is pending, and its `remote_id` names the import session.
+A row that awaits a person's approval is told apart, and its `remote_id` names the import session.
 """
 
 import time
@@ -34,7 +34,7 @@ class ThreatStream:
 
     `approval` `import` opens import sessions that a person or a rule approves, `direct` needs the
     right Approve Intel. Rows live `expire_days`, less when their indicator ends sooner. `mark` is
-    the tag that our rows carry.
+    the tag that our rows carry; `notes` tell the person who approves a session where it is from.
     """
 
     name = "anomali"
@@ -50,6 +50,7 @@ class ThreatStream:
         approval: Approval = "import",
         expire_days: int = 90,
         mark: str = MARK,
+        notes: str = "MDTI Actor Lookup",
         now: Now = utc_now,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
@@ -66,6 +67,7 @@ class ThreatStream:
         self._values = values
         self._approval = approval
         self._mark = mark
+        self._notes = notes
         self._days = expire_days
         self._now = now
         self._sleep = sleep
@@ -106,7 +108,14 @@ class ThreatStream:
         self, wanted: Mapping[Key, Operation], deadline: Deadline
     ) -> Mapping[Key, Outcome]:
         found = self._api.named(list(wanted), deadline=deadline)
-        work = Work(self._api, found, approval=self._approval, deadline=deadline, sleep=self._sleep)
+        work = Work(
+            self._api,
+            found,
+            approval=self._approval,
+            notes=self._notes,
+            deadline=deadline,
+            sleep=self._sleep,
+        )
         puts = [(one, self._shape(one)) for one in wanted.values() if isinstance(one, Put)]
         return work.outcomes(puts, [one for one in wanted.values() if isinstance(one, Drop)])
 

@@ -206,7 +206,7 @@ def meta_body(expires: str) -> dict[str, Any]:
     }
 
 
-def form_body(keys: Sequence[Key], shape: Shape) -> bytes:
+def form_body(keys: Sequence[Key], shape: Shape, *, notes: str) -> bytes:
     """Return the form of an import session for values of one shape.
 
     The session sorts values by their looks, so each mapping that may be needed is given.
@@ -221,6 +221,8 @@ def form_body(keys: Sequence[Key], shape: Shape) -> bytes:
         "expiration_ts": shape.expires,
         "tags": json.dumps(tag_bodies(shape)),
         "default_state": "active",
+        # A comma would divide them: some clients send a list of tags here.
+        "notes": notes.replace(",", ""),
     }
     if shape.tlp is not None:
         form["tlp"] = shape.tlp

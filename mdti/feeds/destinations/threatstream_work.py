@@ -40,6 +40,7 @@ WAITS: Final = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each further look for what was imported."""
 _FALSE_POSITIVE: Final = "ThreatStream calls it a false positive"
 _FOREIGN: Final = "an import of somebody else has this value"
+_NOT_TOLD: Final = "ThreatStream did not say how the import session stands"
 _NOT_THERE: Final = "taken by ThreatStream, but not there yet"
 
 
@@ -53,7 +54,10 @@ class Import:
 
 
 class Work:
-    """The operations of one apply; `found` is what ThreatStream holds of their values."""
+    """The operations of one apply; `found` is what ThreatStream holds of their values.
+
+    `notes` go with each import session, for the person who decides about it.
+    """
 
     def __init__(
         self,
@@ -61,10 +65,11 @@ class Work:
         found: Mapping[Key, Sequence[Observed]],
         *,
         approval: Approval,
+        notes: str,
         deadline: Deadline,
         sleep: Callable[[float], object],
     ) -> None:
-        self._api, self._found, self._approval = api, found, approval
+        self._api, self._found, self._approval, self._notes = api, found, approval, notes
         self._deadline, self._sleep = deadline, sleep
         self._statuses: dict[str, str] = {}
         self._outcomes: dict[Key, Outcome] = {}
@@ -104,7 +109,7 @@ class Work:
         """Settle what its import session decides; False when it needs to be imported anew."""
         status, same = self._status(session.number), session.digest == shape.digest
         if status in OPEN:
-            self._settle(key, "pending", WAITS_FOR_APPROVAL, session.remote_id)
+            self._settle(key, "awaiting_approval", WAITS_FOR_APPROVAL, session.remote_id)
             return True
         if not same:
             return False
@@ -152,26 +157,35 @@ class Work:
                 self._carry(opened[number], self._prove_if_possible)
                 for one in opened[number]:
                     self._keep(one.key, Session(number, one.shape.digest))
+            elif status is None:
+                for one in opened[number]:
+                    waits = Session(number, one.shape.digest).remote_id
+                    self._settle(one.key, "pending", _NOT_TOLD, waits)
             elif status not in OPEN:
                 for one in opened[number]:
                     self._settle(one.key, "rejected", f"the import session ended as {status}")
 
     def _open(self, opened: dict[str, list[Import]], part: Sequence[Import]) -> Sequence[Outcome]:
         shape = part[0].shape
-        form = form_body([one.key for one in part], shape)
+        form = form_body([one.key for one in part], shape, notes=self._notes)
         number = self._api.open_session(form, deadline=self._deadline)
         opened[number] = list(part)
         remote_id = Session(number, shape.digest).remote_id
-        return [Outcome(one.key, "pending", WAITS_FOR_APPROVAL, remote_id) for one in part]
+        return [
+            Outcome(one.key, "awaiting_approval", WAITS_FOR_APPROVAL, remote_id) for one in part
+        ]
 
-    def _decided(self, numbers: Sequence[str]) -> dict[str, str]:
-        """Return the status of sessions, after waiting for those that are worked on."""
-        statuses: dict[str, str] = {}
+    def _decided(self, numbers: Sequence[str]) -> dict[str, str | None]:
+        """Return the status of sessions, after waiting for those that are worked on.
+
+        None for one that did not tell; the next apply asks again.
+        """
+        statuses: dict[str, str | None] = {}
         for _ in self._looks():
             for number in numbers:
                 if statuses.get(number, "processing") in WORKING:
-                    statuses[number] = self._status_or_open(number)
-            if not WORKING & set(statuses.values()):
+                    statuses[number] = self._status_or_none(number)
+            if WORKING.isdisjoint(statuses.values()):
                 break
         return statuses
 
@@ -199,7 +213,7 @@ class Work:
             if active:
                 doomed |= dict.fromkeys(active, drop.key)
             elif session is not None and self._status(session.number) in OPEN:
-                self._settle(drop.key, "pending", WAITS_FOR_APPROVAL, session.remote_id)
+                self._settle(drop.key, "awaiting_approval", WAITS_FOR_APPROVAL, session.remote_id)
             else:
                 self._settle(drop.key, "accepted", "gone already")
         bodies = {number: {"status": "inactive"} for number in doomed}
@@ -266,11 +280,11 @@ class Work:
             self._statuses[number] = self._ask_status(number)
         return self._statuses[number]
 
-    def _status_or_open(self, number: str) -> str:
+    def _status_or_none(self, number: str) -> str | None:
         try:
             return self._ask_status(number)
         except MdtiError:
-            return "done"  # the next apply asks again
+            return None
 
     def _ask_status(self, number: str) -> str:
         return self._api.session_status(number, deadline=self._deadline)
@@ -278,7 +292,7 @@ class Work:
     def _settle(
         self,
         key: Key,
-        state: Literal["accepted", "rejected", "pending"],
+        state: Literal["accepted", "rejected", "pending", "awaiting_approval"],
         reason: str = "",
         remote_id: str | None = None,
     ) -> None:

@@ -270,6 +270,7 @@ def test_an_import_carries_what_the_document_lists_and_is_never_public(
     assert session.form["datatext"] == TEN[0]
     assert session.form["domain_mapping"] == "mal_domain"
     assert session.form["tlp"] == "amber"
+    assert session.form["notes"] == "MDTI Actor Lookup"
     assert json.loads(session.form["tags"])[0] == {"name": MARK, "tlp": "amber"}
     [seen] = [seen for seen in sessions.sandbox.requests if seen.path.endswith("/import/")]
     assert seen.query == {}
@@ -286,15 +287,28 @@ def test_values_of_one_shape_share_a_session(sessions: SessionsRig) -> None:
     assert len(sessions.vendor.sessions) == 2
 
 
-def test_a_session_that_waits_for_a_person_is_pending_and_named(sessions: SessionsRig) -> None:
+def test_a_session_that_waits_for_a_person_is_told_apart_and_named(sessions: SessionsRig) -> None:
     sessions.vendor.options.approval = "manual"
 
     outcomes = sessions.apply(*map(put, TEN[:3]))
 
-    assert [one.state for one in outcomes] == ["pending"] * 3
+    assert [one.state for one in outcomes] == ["awaiting_approval"] * 3
     assert {one.reason for one in outcomes} == {"waits for approval in ThreatStream"}
     assert all(one.remote_id and one.remote_id.startswith("session:3369:") for one in outcomes)
     assert sessions.present() == []
+
+
+@pytest.mark.parametrize("status", ["approving", "rejecting"])
+def test_a_session_that_threatstream_works_on_is_no_failure(
+    sessions: SessionsRig, status: str
+) -> None:
+    sessions.vendor.options.approval = "manual"
+    [first] = sessions.apply(put(TEN[0]))
+    sessions.vendor.sessions[3_369].status = status
+
+    [outcome] = sessions.apply(again(first, TEN[0]))
+
+    assert outcome == first
 
 
 def test_a_session_is_not_opened_twice(sessions: SessionsRig) -> None:
@@ -303,7 +317,7 @@ def test_a_session_is_not_opened_twice(sessions: SessionsRig) -> None:
 
     for _ in range(3):
         [outcome] = sessions.apply(again(first, TEN[0]))
-        assert outcome.state == "pending"
+        assert outcome.state == "awaiting_approval"
         assert outcome.remote_id == first.remote_id
 
     assert len(sessions.vendor.sessions) == 1
@@ -350,12 +364,12 @@ def test_a_changed_indicator_gets_a_session_of_its_own_once_the_first_is_decided
     [first] = sessions.apply(put(TEN[0]))
 
     [waits] = sessions.apply(again(first, TEN[0], confidence=99))
-    assert waits.state == "pending"
+    assert waits.state == "awaiting_approval"
     assert len(sessions.vendor.sessions) == 1
 
     sessions.vendor.reject(3_369)
     [second] = sessions.apply(again(waits, TEN[0], confidence=99))
-    assert second.state == "pending"
+    assert second.state == "awaiting_approval"
     assert len(sessions.vendor.sessions) == 2
 
 
@@ -395,7 +409,7 @@ def test_a_row_that_waits_for_approval_cannot_be_dropped_yet(sessions: SessionsR
     [first] = sessions.apply(put(TEN[0]))
 
     [waits] = sessions.apply(drop(first))
-    assert waits.state == "pending"
+    assert waits.state == "awaiting_approval"
     sessions.vendor.approve(3_369)
     [gone] = sessions.apply(drop(waits))
 
@@ -419,7 +433,7 @@ def test_what_opened_is_remembered_when_the_next_session_fails(sessions: Session
 
     outcomes = sessions.apply(put(TEN[0]), put(indicator(TEN[1], confidence=30)))
 
-    assert [one.state for one in outcomes] == ["pending"] * 2
+    assert [one.state for one in outcomes] == ["awaiting_approval", "pending"]
     assert outcomes[0].remote_id is not None
     assert outcomes[1].remote_id is None
 
@@ -447,9 +461,10 @@ def test_a_form_keeps_hostile_words_apart() -> None:
     shape = shape_of(item.key, item, mark=MARK, expire_days=90, now=NOW)
     assert shape is not None
 
-    form = parse_qs(form_body([item.key], shape).decode())
+    form = parse_qs(form_body([item.key], shape, notes="a, feed&tlp=white").decode())
 
     assert form["classification"] == ["private"]
+    assert form["notes"] == ["a feed&tlp=white"]
     names = [tag["name"] for tag in json.loads(form["tags"][0])]
     assert names == [MARK, "malware", 'a","tlp":"white"', "b&classification=public"]
 
