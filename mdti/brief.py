@@ -85,6 +85,7 @@ def write_brief(findings: Findings, *, settings: BriefSettings) -> Brief:
         lookups=findings.lookups,
         gaps=_all_gaps(findings),
         mode=mode,
+        subject=_subject(incident),
     )
     acts = mode == "act" and incident.status != "Closed"
     if acts:
@@ -153,6 +154,11 @@ def _joined(one: Actor, other: Actor) -> Actor:
         qualifies=one.qualifies or other.qualifies,
         evidence=tuple(sorted(evidence, key=lambda e: (-e.weight, e.hops, e.host))),
     )
+
+
+def _subject(incident: Incident) -> str:
+    number = "" if incident.number is None else str(incident.number)
+    return ": ".join(part for part in (number, incident.title) if part)
 
 
 def _higher(one: Severity, other: Severity) -> Severity:

@@ -153,7 +153,7 @@ def _serve(options: argparse.Namespace, console: Console) -> int:
         console.show(
             f"The function app listens on {server.url} (Ctrl-C ends it).\n\n"
             f"  curl '{server.url}/api/v1/lookups?ioc={ioc}&format=markdown'\n"
-            f"  curl {server.url}/api/v1/status\n"
+            f"  curl {server.url}/api/v1/status\n\n" + "\n".join(server.notes) + "\n"
         )
         threading.Event().wait()
     return DONE

@@ -348,7 +348,8 @@ class Brief:
     """What to do with an incident, decided: raise or not, to what, and what to say.
 
     `severity`, `status` and `tags` are what the incident should have afterwards; in observe mode
-    they repeat what it has. `raises` is the JSON field `raise`.
+    they repeat what it has. `raises` is the JSON field `raise`. `subject` is the incident's number
+    and title, as far as they are known, for reports.
     """
 
     actors: tuple[Actor, ...]
@@ -365,6 +366,7 @@ class Brief:
     lookups: tuple[Lookup, ...]
     gaps: tuple[Gap, ...]
     mode: Literal["act", "observe"] = "act"
+    subject: str = ""
 
     @property
     def complete(self) -> bool:

@@ -166,8 +166,6 @@ class Server(AbstractContextManager["Server"]):
         self._before = self._environ.get(HOSTNAME)
         self._environ[HOSTNAME] = self._listener.hostname
         self._listener.start()
-        for note in self.notes:
-            _log.info(note)
 
     def stop(self) -> None:
         """Stop listening and let what is under way end."""

@@ -87,6 +87,14 @@ def brief(
     return write_brief(findings, settings=Settings(environment or {}).brief)
 
 
+@pytest.mark.parametrize(
+    ("number", "title", "subject"),
+    [(4711, "Beacon", "4711: Beacon"), (None, "Beacon", "Beacon"), (7, "", "7"), (None, "", "")],
+)
+def test_a_brief_carries_the_number_and_title(number: int | None, title: str, subject: str) -> None:
+    assert brief(about=incident(number=number, title=title)).subject == subject
+
+
 # --- severity and status --------------------------------------------------------------------------
 
 

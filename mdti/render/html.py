@@ -59,7 +59,7 @@ def content_security_policy() -> str:
 
 def _title(lookups: Sequence[Lookup], brief: Brief | None) -> str:
     if brief:
-        return "Incident brief"
+        return wording.heading(brief)
     if len(lookups) == 1:
         return f"Who is behind {defang_host(lookups[0].seed)}?"
     return f"Who is behind {wording.plural(len(lookups), 'host')}?"

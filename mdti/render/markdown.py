@@ -22,7 +22,7 @@ def lookups_markdown(lookups: Sequence[Lookup], *, brief: Brief | None = None) -
 
 
 def _brief(brief: Brief) -> Iterable[str]:
-    yield "# Incident brief"
+    yield f"# {markdown(wording.heading(brief))}"
     mode = " (observe mode: nothing was changed)" if brief.mode == "observe" else ""
     decision = "Escalate" if brief.raises else "Do not escalate"
     tags = ", ".join(map(markdown, brief.tags)) or "none"

@@ -102,6 +102,7 @@ class _Page:
 
 
 def _brief(page: _Page, brief: Brief) -> None:
+    page.line(terminal(wording.heading(brief)), _BOLD)
     decision = "ESCALATE" if brief.raises else "No escalation"
     page.line(
         f"{decision}: severity {brief.severity}, status {brief.status},"

@@ -11,6 +11,7 @@ from typing import Final
 
 from mdti.models import (
     Actor,
+    Brief,
     Evidence,
     EvidenceKind,
     Gap,
@@ -137,6 +138,11 @@ def linked(actor: Actor) -> str:
 def sureness(actor: Actor) -> str:
     """Return `high confidence, score 0.93`."""
     return f"{actor.confidence} confidence, score {actor.score:.2f}"
+
+
+def heading(brief: Brief) -> str:
+    """Return what a report on a brief is called; outside text, to be escaped."""
+    return f"Incident {brief.subject}" if brief.subject else "Incident brief"
 
 
 def verdict(lookup: Lookup) -> str:

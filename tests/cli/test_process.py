@@ -44,7 +44,8 @@ def test_iocs_come_from_arguments_files_and_stdin_each_once(
 
 def test_an_incident_is_read_from_stdin(incident: Path) -> None:
     done = run("incident", "-", input=incident.read_text())
-    assert done.stdout.startswith("ESCALATE")
+    assert done.stdout.startswith("Incident 4711: ")
+    assert "\nESCALATE: severity High" in done.stdout
     assert done.returncode == 0
 
 

@@ -106,6 +106,16 @@ def test_the_brief_leads_with_its_decision() -> None:
     assert "this is what would be done" in page([], observed).text
 
 
+@pytest.mark.parametrize("name", ["text", "markdown", "html"])
+def test_a_brief_is_called_by_its_incident(name: str) -> None:
+    brief = replace(sample_brief(), subject="4711: Beacon\nto <x-evil>c2.example.com")
+    shown = render(name, [], now=NOW, brief=brief)
+    assert "Incident 4711: Beacon to " in shown
+    assert "<x-evil>" not in shown or name == "text"
+    assert "c2.example.com" not in shown
+    assert "Incident brief" in render(name, [], now=NOW, brief=sample_brief())
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_cannot_leave_its_element(text: str) -> None:
     shown = page([hostile_lookup(text)])
