@@ -106,6 +106,8 @@ def _add_feed(feed: argparse.ArgumentParser) -> None:
         run.add_argument(f"--{name}", action="store_true", help=about)
     about = "how many days back the source begins"
     run.add_argument("--depth-days", type=int, metavar="N", help=about)
+    about = "lowest reputation of a host that is sent, 0 to 100; the setting unless given"
+    run.add_argument("--min-score", type=int, metavar="N", help=about)
     _add_common(run, LIST_FORMATS)
 
 

@@ -53,7 +53,12 @@ def run_feed(
     """
     from mdti.feeds.service import parse_feed
 
-    body = {"depthDays": options.depth_days, "dryRun": options.dry_run, "full": options.full}
+    body = {
+        "depthDays": options.depth_days,
+        "minScore": options.min_score,
+        "dryRun": options.dry_run,
+        "full": options.full,
+    }
     request = parse_feed(options.name, body)
     while True:
         with console.working(f"Running {options.name}", lambda: app.transport.counters()):

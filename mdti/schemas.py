@@ -116,6 +116,11 @@ _FEED_REQUEST: Final = {
     "type": "object",
     "properties": {
         "depthDays": number("How many days back the source begins.", 1, 3_650),
+        "minScore": number(
+            "Lowest reputation of a host that is sent; holds until the feed runs with another.",
+            0,
+            100,
+        ),
         "dryRun": _FLAG | {"description": "Count what would be done, and change nothing."},
         "full": _FLAG | {"description": "Read everything anew."},
     },

@@ -13,7 +13,8 @@ class FeedPlaybook:
     """What one feed's playbook does not share with the others.
 
     `hours` is the interval it starts with, `depth` the days it reads back at first, where the
-    source is read by date. `approved`: a person at the destination may have to approve rows.
+    source is read by date, `score` the floor of reputation, where the feed has one. `approved`: a
+    person at the destination may have to approve rows.
     """
 
     feed: str
@@ -24,6 +25,7 @@ class FeedPlaybook:
     look: str
     hours: int
     depth: int | None = None
+    score: int | None = None
     approved: bool = False
 
 
@@ -37,6 +39,7 @@ FEED_PLAYBOOKS = (
         "Microsoft Defender Threat Intelligence connector, and an API key of ThreatStream.",
         look="In ThreatStream: the observables with the tag mdti-actor-lookup.",
         hours=1,
+        score=75,
         approved=True,
     ),
     FeedPlaybook(
@@ -76,9 +79,9 @@ FEED_PLAYBOOKS = (
 
 def feed_template(playbook: FeedPlaybook) -> Json:
     """Return the ARM template of one feed's playbook."""
-    definition = feed_definition(
-        playbook.feed, dated=playbook.depth is not None, approved=playbook.approved
-    )
+    own = (("feedFetchDepth", "depthDays", playbook.depth), ("Scoring", "minScore", playbook.score))
+    numbers = {name: asked for name, asked, value in own if value is not None}
+    definition = feed_definition(playbook.feed, numbers=numbers, approved=playbook.approved)
     return {
         "$schema": _DEPLOYMENT,
         "contentVersion": "1.0.0.0",
@@ -186,6 +189,14 @@ def _parameters(playbook: FeedPlaybook) -> Json:
             playbook.depth,
             minValue=1,
             maxValue=3650,
+        )
+    if playbook.score is not None:
+        parameters["Scoring"] = _parameter(
+            "int",
+            "Lowest reputation at Microsoft of an address or a domain that is sent.",
+            playbook.score,
+            minValue=0,
+            maxValue=100,
         )
     return parameters | {
         "DryRun": _parameter(

@@ -3,6 +3,7 @@
 A run that failed or is incomplete fails the workflow's run, so that the run history says so.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 Json = dict[str, Any]
@@ -22,16 +23,17 @@ _ERROR = "outputs('Report')?['error']"
 _HINT = f"coalesce({_ERROR}?['details']?['hint'], '')"
 
 
-def feed_definition(feed: str, *, dated: bool, approved: bool) -> Json:
-    """Return the workflow definition; `dated` when the source is read from a date on.
+def feed_definition(feed: str, *, numbers: Mapping[str, str], approved: bool) -> Json:
+    """Return the workflow definition.
 
+    `numbers` are parameters of this feed alone, and what the request for a run calls them.
     `approved` when rows may await a person at the destination: how many do is then shown.
     """
-    start = _request(feed, dated=dated)
+    start = _request(feed, numbers)
     return {
         "$schema": _WORKFLOW,
         "contentVersion": "1.0.0.0",
-        "parameters": _parameters(dated),
+        "parameters": _parameters(numbers),
         "triggers": {
             "Recurrence": {
                 "type": "Recurrence",
@@ -63,12 +65,11 @@ def feed_definition(feed: str, *, dated: bool, approved: bool) -> Json:
     }
 
 
-def _parameters(dated: bool) -> Json:
-    depth = {"feedFetchDepth": {"type": "Int"}} if dated else {}
+def _parameters(numbers: Mapping[str, str]) -> Json:
     return {
         "FunctionBaseUrl": {"type": "String"},
         "FunctionAudience": {"type": "String"},
-        **depth,
+        **{name: {"type": "Int"} for name in numbers},
         "DryRun": {"type": "Bool", "defaultValue": False},
         "Full": {"type": "Bool", "defaultValue": False},
         "PollMode": {
@@ -197,15 +198,18 @@ def _awaiting() -> Json:
     }
 
 
-def _request(feed: str, *, dated: bool) -> Json:
+def _request(feed: str, numbers: Mapping[str, str]) -> Json:
     action = _http("POST", f"feeds/{feed}/runs")
-    depth = {"depthDays": "@parameters('feedFetchDepth')"} if dated else {}
     action["inputs"] |= {
         "headers": {
             "Prefer": "respond-async",
             "Idempotency-Key": "@{workflow()['run']['name']}",
         },
-        "body": {**depth, "dryRun": "@parameters('DryRun')", "full": "@parameters('Full')"},
+        "body": {
+            **{asked: f"@parameters('{name}')" for name, asked in numbers.items()},
+            "dryRun": "@parameters('DryRun')",
+            "full": "@parameters('Full')",
+        },
     }
     return action
 

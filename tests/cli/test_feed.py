@@ -105,7 +105,12 @@ def test_a_feed_that_is_followed_is_run_again_and_again(sandbox: Sandbox, capsys
             raise KeyboardInterrupt
 
     options = Namespace(
-        name="taxii-to-defender", depth_days=None, dry_run=False, full=False, follow=True
+        name="taxii-to-defender",
+        depth_days=None,
+        min_score=None,
+        dry_run=False,
+        full=False,
+        follow=True,
     )
     app = App(dict(os.environ), sleep=lambda seconds: None)
     with pytest.raises(KeyboardInterrupt):

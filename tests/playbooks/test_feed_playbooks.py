@@ -75,14 +75,19 @@ def test_what_a_run_is_asked_for_is_what_was_deployed(scene: FeedScene) -> None:
     ]
 
 
-@pytest.mark.parametrize("feed", ["mdti-to-anomali", "opencti-to-defender"])
-def test_a_source_that_is_not_read_by_date_is_asked_without_a_depth(
-    scene: FeedScene, feed: str
-) -> None:
-    scene.feed = feed
+def test_a_source_that_is_not_read_by_date_is_asked_without_a_depth(scene: FeedScene) -> None:
+    scene.feed = "opencti-to-defender"
     scene.answers((200, {}, report()))
     scene.play()
     assert asked(scene) == [{"dryRun": False, "full": False}]
+
+
+def test_the_score_is_what_was_deployed(scene: FeedScene) -> None:
+    scene.feed = "mdti-to-anomali"
+    scene.answers((200, {}, report()))
+    scene.play()
+    scene.play(Scoring=90)
+    assert [body["minScore"] for body in asked(scene)] == [75, 90]
 
 
 @both_modes
@@ -217,12 +222,12 @@ def test_the_defaults_are_those_of_the_documents() -> None:
         feed: {
             name: one["defaultValue"]
             for name, one in load(LOGICAPPS / feed / "azuredeploy.json")["parameters"].items()
-            if name in {"intervalRecurrence", "feedFetchDepth"}
+            if name in {"intervalRecurrence", "feedFetchDepth", "Scoring"}
         }
         for feed in FEEDS
     }
     assert defaults == {
-        "mdti-to-anomali": {"intervalRecurrence": 1},
+        "mdti-to-anomali": {"intervalRecurrence": 1, "Scoring": 75},
         "threatconnect-to-sentinel": {"intervalRecurrence": 1, "feedFetchDepth": 1},
         "opencti-to-defender": {"intervalRecurrence": 1},
         "anyrun-to-defender": {"intervalRecurrence": 2, "feedFetchDepth": 30},
