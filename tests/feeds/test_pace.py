@@ -28,6 +28,26 @@ def test_no_minute_sees_more_calls_than_are_allowed(
     assert busiest <= per_minute
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    per_minute=st.sampled_from((30, 100)),
+    on_the_way=st.lists(st.floats(0.0, 0.5), min_size=1, max_size=20),
+)
+def test_no_minute_sees_more_calls_when_some_are_longer_on_their_way(
+    per_minute: int, on_the_way: list[float]
+) -> None:
+    time = Time()
+    pace = Pace(per_minute, clock=time.clock, sleep=time.sleep)
+    pace.wait()
+    time.sleep(30.0)  # the pace has all that it can catch up
+    arrivals: list[float] = []
+    for number in range(2 * per_minute):
+        pace.wait()
+        arrivals.append(time.clock() + on_the_way[number % len(on_the_way)])
+    busiest = max(sum(start <= one < start + 60 for one in arrivals) for start in arrivals)
+    assert busiest <= per_minute
+
+
 def test_late_answers_within_the_slack_cost_nothing() -> None:
     time = Time()
     pace = Pace(100, clock=time.clock, sleep=time.sleep)
