@@ -1,14 +1,15 @@
 """The command line: each command reads what it is given, calls a method of `App`, shows the answer.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 error,
-2 wrong usage, 3 done but incomplete, 130 interrupted. Heavy rooms are imported where they are used,
-so that `--help` answers at once.
+2 wrong usage, 3 done but incomplete, 130 interrupted, 143 terminated. Heavy rooms are imported
+where they are used, so that `--help` answers at once.
 """
 
 import argparse
 import json
 import os
 import runpy
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from mdti.contract import LookupRequest
     from mdti.models import Brief, Host, Lookup
 
-DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked the process to end, as `docker stop` does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as end:  # how argparse ends
         return int(end.code or DONE)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         # Threads with requests under way would hold the process until these are answered.
-        os._exit(INTERRUPTED)
+        os._exit(TERMINATED if isinstance(end, Terminated) else INTERRUPTED)
     except MdtiError as error:
         console.fail(error)
         return USAGE if isinstance(error, InputError) else FAILED
@@ -134,7 +139,8 @@ def _feed(options: argparse.Namespace, console: Console) -> int:
         if options.action == "list":
             list_feeds(options, console, app)
             return DONE
-        report = run_feed(options, console, app)
+        with _terminable():
+            report = run_feed(options, console, app)
     show_report(options, console, report)
     if report.error is not None:
         return FAILED
@@ -186,6 +192,23 @@ def _app(options: argparse.Namespace) -> Iterator["App"]:
         app = App(dict(os.environ))
         yield app
         app.close()  # not after an interrupt: it waits for requests under way
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Make a request to end an exception, so that leases are given back.
+
+    The first process of a container would not even notice it otherwise.
+    """
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _surroundings(options: argparse.Namespace) -> AbstractContextManager[object]:

@@ -3,10 +3,13 @@
 import argparse
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from mdti.console import Console
-from mdti.errors import MdtiError
+from mdti.errors import Conflict, MdtiError, SettingError, StoreError
 from mdti.render.document import dump
 from mdti.render.escape import terminal
 
@@ -16,6 +19,11 @@ if TYPE_CHECKING:
 
 FOLLOW_SECONDS: Final = 30.0
 """Pause between two runs while a feed is followed and has nothing more for now."""
+
+LONGEST_SECONDS: Final = 900.0
+"""Longest pause after runs that failed."""
+
+_QUIET: Final = timedelta(hours=1)
 
 _COUNTS: Final = (
     "read",
@@ -45,11 +53,12 @@ def run_feed(
     app: "App",
     *,
     sleep: Callable[[float], object] = time.sleep,
+    random: Random | None = None,
 ) -> "Report":
     """Run a feed until nothing is left to do for now; with `--follow` until interrupted.
 
     Returns the report of the last run. While a feed is followed, a run that fails is told and
-    another one follows, unless a setting is wrong.
+    another one follows after a pause, unless a setting is wrong.
     """
     from mdti.feeds.service import parse_feed
 
@@ -60,20 +69,64 @@ def run_feed(
         "full": options.full,
     }
     request = parse_feed(options.name, body)
+    pauses, telling = _Pauses(random or Random()), _Telling(console)
     while True:
-        with console.working(f"Running {options.name}", lambda: app.transport.counters()):
-            run = app.run_feed(request)
+        try:
+            with console.working(f"Running {options.name}", lambda: app.transport.counters()):
+                run = app.run_feed(request)
+        except (Conflict, StoreError) as error:
+            if not options.follow:
+                raise
+            console.fail(error)
+            sleep(pauses.after(error))
+            continue
         if run.again and not options.dry_run:
-            _say(console, run.report)
+            telling.tell(run.report)
             request = request.following
             continue
-        if not options.follow:
+        if not options.follow or isinstance(run.report.error, SettingError):
             return run.report
-        _say(console, run.report)
-        if run.report.error is None:
-            # A reading that failed is begun anew: what it had read of a snapshot is in the mirror.
-            request = request.following
-        sleep(FOLLOW_SECONDS)
+        telling.tell(run.report)
+        if run.report.error is None or run.begun:
+            # What was read of a full reading is in the mirror, and the next run goes on from there.
+            request = replace(request, full=False)
+        sleep(pauses.after(run.report.error))
+
+
+class _Pauses:
+    """How long to wait between two runs: longer, and not all at once, the more have failed."""
+
+    def __init__(self, random: Random) -> None:
+        self._random, self._failures = random, 0
+
+    def after(self, error: MdtiError | None) -> float:
+        if error is None:
+            self._failures = 0
+            return FOLLOW_SECONDS
+        self._failures += 1
+        longest = min(FOLLOW_SECONDS * 2 ** min(self._failures, 10), LONGEST_SECONDS)
+        return self._random.uniform(longest / 2, longest)
+
+
+class _Telling:
+    """One line for each run; a run like the one before it is told once an hour."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: Report | None = None
+
+    def tell(self, report: "Report") -> None:
+        if self._told is not None and report.error is None:
+            same = _counts(report) == _counts(self._told) and report.complete == self._told.complete
+            if same and report.finished - self._told.finished < _QUIET:
+                return
+        self._told = report
+        when = f"{report.finished:%Y-%m-%dT%H:%M:%SZ}"
+        document = report.to_json()
+        counts = ", ".join(f"{document[name]:,} {name}" for name in _COUNTS)
+        self._console.note(f"{when} {report.feed}: {_outcome(document)}, {counts}")
+        if report.error is not None:
+            self._console.fail(report.error)
 
 
 def show_report(options: argparse.Namespace, console: Console, report: "Report") -> None:
@@ -112,9 +165,6 @@ def _last(report: Mapping[str, Any] | None) -> str:
     return f"{report['finished']}  {_outcome(report)}, {counts}"
 
 
-def _say(console: Console, report: "Report") -> None:
+def _counts(report: "Report") -> tuple[int, ...]:
     document = report.to_json()
-    counts = ", ".join(f"{document[name]:,} {name}" for name in _COUNTS)
-    console.note(f"{document['finished']} {document['feed']}: {_outcome(document)}, {counts}")
-    if report.error is not None:
-        console.fail(MdtiError(report.error.message, hint=report.error.hint))
+    return tuple(document[name] for name in _COUNTS)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.payload import decode, encode
-from mdti.feeds.plan import microseconds, supersedes
+from mdti.feeds.plan import microseconds, supersedes, version_order
 from mdti.feeds.policy import SCORED_KINDS, Reputation
 from mdti.feeds.ports import Batch, Change, Cursor, Upsert
 from mdti.feeds.state import DurableFile
@@ -107,9 +107,14 @@ class Mirror:
         """True while a snapshot has begun and its last page was not seen."""
         return _meta(self._database, "open") == "1"
 
+    @property
+    def snapshots(self) -> int:
+        """How many snapshots have begun so far."""
+        return int(_meta(self._database, "snapshot") or 0)
+
     def begin_snapshot(self) -> None:
         """Forget what an unfinished snapshot listed: the source is read from its beginning."""
-        self._file.record({"begin": int(_meta(self._database, "snapshot") or 0) + 1})
+        self._file.record({"begin": self.snapshots + 1})
 
     def write(self, batch: Batch, *, now: datetime, sweep_percent: int = 0) -> int:
         """Keep a batch and its cursor; return how many indicators were of objects too large.
@@ -139,7 +144,7 @@ class Mirror:
             size += length
         last = {"changes": part, "at": at, "snapshot": snapshot, "cursor": dict(batch.cursor)}
         if batch.phase == "snapshot_end":
-            last["sweep"] = sweep_percent
+            last |= {"sweep": sweep_percent, "since": batch.since}
         self._file.record(last)
         return lost
 
@@ -236,7 +241,7 @@ def _replay(database: sqlite3.Connection, record: Mapping[str, Any]) -> None:
         if "cursor" in record:
             _set_meta(database, "cursor", json.dumps(record["cursor"]))
         if "sweep" in record:
-            _end(database, number, record["sweep"])
+            _end(database, number, record["sweep"], record.get("since", ""))
     elif "begin" in record:
         _set_meta(database, "snapshot", str(record["begin"]))
         _set_meta(database, "open", "1")
@@ -304,21 +309,31 @@ def _insert(
     )
 
 
-def _end(database: sqlite3.Connection, number: int, most_percent: int) -> None:
-    """Remove what the snapshot did not list, unless that is everything or too much of it."""
-    (alive,) = database.execute("SELECT count(*) FROM object WHERE gone=0").fetchone()
+def _end(database: sqlite3.Connection, number: int, most_percent: int, since: str) -> None:
+    """Remove what the snapshot did not list, unless that is everything or too much of it.
+
+    What is older than the snapshot reached back could not be listed: it stays, and counts for
+    nothing.
+    """
+    earliest = version_order(since) if since else None
+    database.create_function(
+        "judged", 1, lambda version: earliest is None or version_order(version) >= earliest
+    )
+    unlisted = "gone=0 AND seen<>? AND judged(version)"
     (kept,) = database.execute(
         "SELECT count(*) FROM object WHERE gone=0 AND seen=?", (number,)
     ).fetchone()
-    doomed = alive - kept
+    (doomed,) = database.execute(
+        f"SELECT count(*) FROM object WHERE {unlisted}", (number,)
+    ).fetchone()
+    alive = kept + doomed
     done = doomed == 0 or (kept > 0 and doomed * 100 <= alive * most_percent)
     if done and doomed:
         database.execute(
-            "DELETE FROM indicator WHERE object IN"
-            " (SELECT id FROM object WHERE gone=0 AND seen<>?)",
+            f"DELETE FROM indicator WHERE object IN (SELECT id FROM object WHERE {unlisted})",
             (number,),
         )
-        database.execute("UPDATE object SET gone=? WHERE gone=0 AND seen<>?", (_SWEPT, number))
+        database.execute(f"UPDATE object SET gone={_SWEPT} WHERE {unlisted}", (number,))
     _set_meta(database, "swept", json.dumps([doomed, alive, done]))
     _set_meta(database, "open", "0")
 

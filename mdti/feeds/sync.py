@@ -7,7 +7,7 @@ Both stages begin from what is durable, so a run that was cut off anywhere is me
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -58,10 +58,14 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run did; `again` when it stopped for want of time and got somewhere."""
+    """What a run did; `again` when it stopped for want of time and got somewhere.
+
+    `begun` when a reading of everything began in it and is kept: the next run goes on with it.
+    """
 
     report: Report
     again: bool
+    begun: bool = False
 
 
 class Sync:
@@ -95,6 +99,7 @@ class Sync:
         already running.
         """
         started, tally = self._now(), Tally()
+        before: tuple[int, Mapping[str, str] | None] = (0, None)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(self._scratch()))
             lease = None if dry_run else self._own(feed, stack)
@@ -104,18 +109,21 @@ class Sync:
                     self._freeze(feed, lease)
                 mirror = Mirror(self._store, feed.name, folder, lease=lease)
                 stack.callback(mirror.close)
+                before = mirror.snapshots, mirror.cursor
                 self._ingest(feed, mirror, full=full, deadline=deadline, tally=tally)
                 self._apply(feed, mirror, folder, deadline, tally, dry_run=dry_run)
             except MdtiError as error:
                 tally.fail(error)
             cursor = mirror.cursor if mirror is not None else None
+            begun = mirror is not None and _has_begun(mirror, *before)
             report = tally.report(
                 feed=feed.name, started=started, finished=self._now(), cursor=cursor
             )
             if not dry_run:
                 self._keep(report)
         moved = tally.read + tally.accepted + tally.removed > 0
-        return Run(report, again=tally.remaining and moved and tally.error is None)
+        again = tally.remaining and moved and tally.error is None
+        return Run(report, again=again, begun=begun)
 
     def last(self, feed: str) -> dict[str, Any] | None:
         """Return the report of the feed's last run as JSON, or None."""
@@ -255,3 +263,9 @@ class Sync:
             self._store.write(f"feeds/runs/{report.feed}", body)
         except MdtiError:
             return
+
+
+def _has_begun(mirror: Mirror, snapshots: int, cursor: Mapping[str, str] | None) -> bool:
+    """Return whether a snapshot began since then and has ended, or has a cursor to go on from."""
+    moved = not mirror.in_snapshot or mirror.cursor != cursor
+    return mirror.snapshots > snapshots and moved
