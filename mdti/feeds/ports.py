@@ -48,13 +48,14 @@ Change = Upsert | Remove
 class Batch:
     """Some changes, and a cursor that is always safe to resume after.
 
-    A snapshot lists everything that exists; only after its `snapshot_end` may what was not listed
-    be taken for gone.
+    A snapshot lists everything that exists, or everything whose version is not before `since`; only
+    after its `snapshot_end`, which names it, may what was not listed be taken for gone.
     """
 
     changes: tuple[Change, ...]
     cursor: Cursor
     phase: Phase = "delta"
+    since: str = ""
 
 
 class Source(Protocol):

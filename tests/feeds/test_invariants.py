@@ -238,6 +238,22 @@ def test_i5_an_empty_snapshot_or_one_that_removes_too_much_removes_nothing(
     assert len(destination.ours) == 10
 
 
+def test_i5_a_snapshot_removes_nothing_older_than_it_reaches_back(
+    place: Place, tmp_path: Path
+) -> None:
+    dates = [f"2026-11-{day:02}T00:00:00Z" for day in range(1, 21)]
+    with opened(place, tmp_path / "a") as mirror:
+        known = tuple(Upsert(date, date, (ip(n),)) for n, date in enumerate(dates))
+        mirror.write(Batch(known, {"at": "1"}), now=START)
+        mirror.begin_snapshot()
+        end = Batch(known[11:], {"at": "2"}, "snapshot_end", since="2026-11-11T00:00:00Z")
+        mirror.write(end, now=START, sweep_percent=20)
+        assert (mirror.swept.doomed, mirror.swept.alive, mirror.swept.done) == (1, 10, True)
+        assert {item.key for item in mirror.indicators()} == {
+            ip(n).key for n in range(20) if n != 10
+        }
+
+
 def test_i5_a_snapshot_may_remove_more_when_told(place: Place) -> None:
     source, destination = filled(10), FakeDestination()
     place.run(source, destination)

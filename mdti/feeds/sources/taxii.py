@@ -100,8 +100,9 @@ class TaxiiSource:
     """The indicators of some collections of one API root.
 
     `url` is the API root, `collections` the ids, `authorization` the value of that header. The
-    first read, and each full one, goes back `depth_days`; None goes back to the beginning, and the
-    first read is then a full one. `now` dates that look back only.
+    first read, and each full one, goes back `depth_days`, and a full one judges what is not older;
+    None goes back to the beginning, and the first read is then a full one. `now` dates that look
+    back only.
     """
 
     name = "taxii"
@@ -149,7 +150,7 @@ class TaxiiSource:
         except DeadlineExceeded:
             return
         if state.pop("snapshot", None):
-            yield Batch((), dict(state), "snapshot_end")
+            yield Batch((), dict(state), "snapshot_end", since=state.get("from", ""))
 
     def _beginning(self, *, full: bool) -> dict[str, str]:
         state: dict[str, str] = {}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mdti.feeds.indicator import Indicator, Key
-from mdti.feeds.plan import supersedes
+from mdti.feeds.plan import supersedes, version_order
 from mdti.feeds.ports import Batch, Change, Cursor, Remove, Upsert
 
 
@@ -22,7 +22,7 @@ class Mirror:
             for change in batch.changes:
                 self._apply(change, snapshot=batch.phase == "snapshot")
             if batch.phase == "snapshot_end":
-                self._sweep()
+                self._sweep(batch.since)
             self.cursor = batch.cursor
         return self
 
@@ -56,7 +56,9 @@ class Mirror:
         ):
             self.objects[change.source_id] = change
 
-    def _sweep(self) -> None:
+    def _sweep(self, since: str) -> None:
         for source_id in self.objects.keys() - self.listed:
-            del self.objects[source_id]
+            version = self.objects[source_id].version
+            if not since or version_order(version) >= version_order(since):
+                del self.objects[source_id]
         self.listed.clear()

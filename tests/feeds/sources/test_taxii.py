@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -8,7 +9,7 @@ from mdti.feeds.sources.anyrun import FULL, AnyRunSource
 from mdti.sandbox import taxii as vendor
 from mdti.sandbox.faults import Fault
 from tests.feeds.sources.mirror import Mirror
-from tests.feeds.sources.rig import VALUES, Rig
+from tests.feeds.sources.rig import NOW, VALUES, Rig
 from tests.feeds.sources.rig_taxii import AnyRunRig, TaxiiRig, stix
 from tests.net.rude import Raw, Seen, reply, rude
 
@@ -112,6 +113,23 @@ def test_the_first_read_goes_back_as_far_as_it_is_told(anyrun: AnyRunRig) -> Non
     assert read(1) == {"fresh.example"}
     assert read(30) == {"fresh.example", "old.example"}
     assert read(None) == {"fresh.example", "old.example"}
+
+
+@pytest.mark.parametrize("kind", [TaxiiRig, AnyRunRig])
+def test_a_full_read_judges_only_what_it_reaches_back_to(kind: type[TaxiiRig]) -> None:
+    with kind().running() as rig:
+        assert isinstance(rig, TaxiiRig)
+        rig.add("old.example", dated=NOW)
+        rig.add("vanished.example", dated=NOW + timedelta(days=9))
+        rig.clock.pass_(days=10)
+        mirror = Mirror().apply(rig.read())
+        rig.vanish("vanished.example")
+        rig.add("fresh.example", dated=rig.now())
+
+        source = rig.source(depth_days=5)
+        mirror.apply(source.read(mirror.cursor, full=True, deadline=rig.deadline()))
+
+        assert mirror.values() == {"old.example", "fresh.example"}
 
 
 def test_several_collections_are_read_one_after_the_other(anyrun: AnyRunRig) -> None:
