@@ -319,21 +319,22 @@ def _end(database: sqlite3.Connection, number: int, most_percent: int, since: st
     database.create_function(
         "judged", 1, lambda version: earliest is None or version_order(version) >= earliest
     )
-    unlisted = "gone=0 AND seen<>? AND judged(version)"
     (kept,) = database.execute(
         "SELECT count(*) FROM object WHERE gone=0 AND seen=?", (number,)
     ).fetchone()
     (doomed,) = database.execute(
-        f"SELECT count(*) FROM object WHERE {unlisted}", (number,)
+        "SELECT count(*) FROM object WHERE gone=0 AND seen<>? AND judged(version)", (number,)
     ).fetchone()
     alive = kept + doomed
     done = doomed == 0 or (kept > 0 and doomed * 100 <= alive * most_percent)
     if done and doomed:
         database.execute(
-            f"DELETE FROM indicator WHERE object IN (SELECT id FROM object WHERE {unlisted})",
-            (number,),
+            "UPDATE object SET gone=? WHERE gone=0 AND seen<>? AND judged(version)",
+            (_SWEPT, number),
         )
-        database.execute(f"UPDATE object SET gone={_SWEPT} WHERE {unlisted}", (number,))
+        database.execute(
+            "DELETE FROM indicator WHERE object IN (SELECT id FROM object WHERE gone=?)", (_SWEPT,)
+        )
     _set_meta(database, "swept", json.dumps([doomed, alive, done]))
     _set_meta(database, "open", "0")
 
