@@ -6,15 +6,16 @@ or before it. A batch that is too large for one record is split, and the last pa
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from mdti.feeds.indicator import Indicator, Key
+from mdti.feeds.mirror_tables import SAME, SCHEMA, meta, prune, replay
 from mdti.feeds.payload import decode, encode
-from mdti.feeds.plan import microseconds, supersedes, version_order
+from mdti.feeds.plan import microseconds
 from mdti.feeds.policy import SCORED_KINDS, Reputation
 from mdti.feeds.ports import Batch, Change, Cursor, Upsert
 from mdti.feeds.state import DurableFile
@@ -27,23 +28,6 @@ _RECORD_BYTES: Final = 2 * 1024 * 1024
 _OBJECT_BYTES: Final = 2 * 1024 * 1024
 """Most bytes of one object; ten thousand indicators of ordinary length."""
 
-_ALIVE, _REMOVED, _SWEPT = 0, 1, 2
-_SAME: Final = 0
-"""Stands in a record for the indicators of an object that is as it was."""
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS object(
-  id INTEGER PRIMARY KEY, source_id TEXT UNIQUE NOT NULL, version TEXT NOT NULL,
-  gone INTEGER NOT NULL, seen INTEGER NOT NULL, at INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS indicator(
-  id INTEGER PRIMARY KEY, object INTEGER NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL,
-  modified INTEGER NOT NULL, payload BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS of_object ON indicator(object);
-CREATE TABLE IF NOT EXISTS reputation(
-  kind TEXT, value TEXT, score INTEGER NOT NULL, rules TEXT NOT NULL, at INTEGER NOT NULL,
-  PRIMARY KEY(kind, value)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-"""
 _SELECT: Final = (
     "SELECT i.id, i.kind, i.value, i.modified, i.payload, r.score, r.rules FROM indicator i"
     " LEFT JOIN reputation r ON r.kind=i.kind AND r.value=i.value"
@@ -86,8 +70,8 @@ class Mirror:
             f"feeds/mirrors/{feed}",
             folder / f"mirror-{feed}.db",
             lease=lease,
-            schema=_SCHEMA,
-            replay=_replay,
+            schema=SCHEMA,
+            replay=replay,
         )
         self._database = self._file.database
 
@@ -98,19 +82,19 @@ class Mirror:
     @property
     def cursor(self) -> Cursor | None:
         """Where the source is to be read on, None at the very beginning."""
-        text = _meta(self._database, "cursor")
+        text = meta(self._database, "cursor")
         cursor: Mapping[str, str] | None = json.loads(text) if text else None
         return cursor
 
     @property
     def in_snapshot(self) -> bool:
         """True while a snapshot has begun and its last page was not seen."""
-        return _meta(self._database, "open") == "1"
+        return meta(self._database, "open") == "1"
 
     @property
     def snapshots(self) -> int:
         """How many snapshots have begun so far."""
-        return int(_meta(self._database, "snapshot") or 0)
+        return int(meta(self._database, "snapshot") or 0)
 
     def begin_snapshot(self) -> None:
         """Forget what an unfinished snapshot listed: the source is read from its beginning."""
@@ -130,9 +114,9 @@ class Mirror:
             entry, length = _entry(change)
             if change.source_id not in met and _is_known(self._database, entry):
                 # Sources repeat themselves; only a snapshot needs to remember that it did.
-                entry, length = [change.source_id, change.version, _SAME], 64
+                entry, length = [change.source_id, change.version, SAME], 64
             met.add(change.source_id)
-            if entry[2] == _SAME and not snapshot:
+            if entry[2] == SAME and not snapshot:
                 continue
             if length > _OBJECT_BYTES and isinstance(change, Upsert):
                 lost += len(change.indicators)
@@ -151,12 +135,12 @@ class Mirror:
     @property
     def swept(self) -> Sweep:
         """What the end of the last snapshot meant."""
-        return Sweep(*json.loads(_meta(self._database, "swept") or "[0, 0, true]"))
+        return Sweep(*json.loads(meta(self._database, "swept") or "[0, 0, true]"))
 
     def compact(self, *, now: datetime) -> None:
         """Make a snapshot of the mirror when its journal has grown."""
         if self._file.grown:
-            _prune(self._database, int((now - REMEMBERED).timestamp()))
+            prune(self._database, int((now - REMEMBERED).timestamp()))
             self._file.save()
 
     def unscored(self, *, before: datetime) -> Iterator[Mirrored]:
@@ -179,7 +163,7 @@ class Mirror:
 
     def floor(self, default: int | None) -> int | None:
         """Return the floor of reputation of the feed's last run, or `default` before the first."""
-        text = _meta(self._database, "floor")
+        text = meta(self._database, "floor")
         return default if text is None else json.loads(text)
 
     def keep_floor(self, floor: int | None) -> None:
@@ -228,127 +212,3 @@ def _is_known(database: sqlite3.Connection, entry: Sequence[Any]) -> bool:
     )
     known = [[kind, value, modified, bytes(body).decode()] for kind, value, modified, body in rows]
     return known == list(indicators)
-
-
-def _replay(database: sqlite3.Connection, record: Mapping[str, Any]) -> None:
-    if "changes" in record:
-        number = int(_meta(database, "snapshot") or 0)
-        for source_id, version, indicators in record["changes"]:
-            if indicators == _SAME:
-                database.execute("UPDATE object SET seen=? WHERE source_id=?", (number, source_id))
-                continue
-            _change(database, source_id, version, indicators, record, number)
-        if "cursor" in record:
-            _set_meta(database, "cursor", json.dumps(record["cursor"]))
-        if "sweep" in record:
-            _end(database, number, record["sweep"], record.get("since", ""))
-    elif "begin" in record:
-        _set_meta(database, "snapshot", str(record["begin"]))
-        _set_meta(database, "open", "1")
-    elif "floor" in record:
-        _set_meta(database, "floor", json.dumps(record["floor"]))
-    else:
-        database.executemany(
-            "INSERT OR REPLACE INTO reputation VALUES(?,?,?,?,?)",
-            (
-                (kind, value, score, json.dumps(rules), record["at"])
-                for kind, value, score, rules in record["reputations"]
-            ),
-        )
-
-
-def _change(
-    database: sqlite3.Connection,
-    source_id: str,
-    version: str,
-    indicators: Sequence[Sequence[Any]] | None,
-    record: Mapping[str, Any],
-    number: int,
-) -> None:
-    known = database.execute(
-        "SELECT id, version, gone FROM object WHERE source_id=?", (source_id,)
-    ).fetchone()
-    gone = _ALIVE if indicators is not None else _REMOVED
-    if known is None:
-        inserted = database.execute(
-            "INSERT INTO object(source_id, version, gone, seen, at) VALUES(?,?,?,?,?)",
-            (source_id, version, gone, number, record["at"]),
-        )
-        _insert(database, int(inserted.lastrowid or 0), indicators or ())
-        return
-    identifier, before, gone_before = known
-    wins = supersedes(
-        version,
-        before,
-        removes=indicators is None,
-        removed_before=gone_before == _REMOVED,
-        snapshot=bool(record["snapshot"]),
-    )
-    if not wins:
-        if indicators is not None:
-            # An older version still says that the object exists, so a snapshot has seen it.
-            database.execute("UPDATE object SET seen=? WHERE id=?", (number, identifier))
-        return
-    database.execute(
-        "UPDATE object SET version=?, gone=?, seen=?, at=? WHERE id=?",
-        (version, gone, number, record["at"], identifier),
-    )
-    database.execute("DELETE FROM indicator WHERE object=?", (identifier,))
-    _insert(database, identifier, indicators or ())
-
-
-def _insert(
-    database: sqlite3.Connection, identifier: int, indicators: Iterable[Sequence[Any]]
-) -> None:
-    database.executemany(
-        "INSERT INTO indicator(object, kind, value, modified, payload) VALUES(?,?,?,?,?)",
-        (
-            (identifier, kind, value, modified, payload.encode("ascii"))
-            for kind, value, modified, payload in indicators
-        ),
-    )
-
-
-def _end(database: sqlite3.Connection, number: int, most_percent: int, since: str) -> None:
-    """Remove what the snapshot did not list, unless that is everything or too much of it.
-
-    What is older than the snapshot reached back could not be listed: it stays, and counts for
-    nothing.
-    """
-    earliest = version_order(since) if since else None
-    database.create_function(
-        "judged", 1, lambda version: earliest is None or version_order(version) >= earliest
-    )
-    (kept,) = database.execute(
-        "SELECT count(*) FROM object WHERE gone=0 AND seen=?", (number,)
-    ).fetchone()
-    (doomed,) = database.execute(
-        "SELECT count(*) FROM object WHERE gone=0 AND seen<>? AND judged(version)", (number,)
-    ).fetchone()
-    alive = kept + doomed
-    done = doomed == 0 or (kept > 0 and doomed * 100 <= alive * most_percent)
-    if done and doomed:
-        database.execute(
-            "UPDATE object SET gone=? WHERE gone=0 AND seen<>? AND judged(version)",
-            (_SWEPT, number),
-        )
-        database.execute(
-            "DELETE FROM indicator WHERE object IN (SELECT id FROM object WHERE gone=?)", (_SWEPT,)
-        )
-    _set_meta(database, "swept", json.dumps([doomed, alive, done]))
-    _set_meta(database, "open", "0")
-
-
-def _prune(database: sqlite3.Connection, before: int) -> None:
-    """Forget long-removed objects; only a snapshot follows, so no replay depends on it."""
-    database.execute("DELETE FROM object WHERE gone<>0 AND at<?", (before,))
-    database.commit()
-
-
-def _meta(database: sqlite3.Connection, name: str) -> str | None:
-    row = database.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
-    return row[0] if row else None
-
-
-def _set_meta(database: sqlite3.Connection, name: str, value: str) -> None:
-    database.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (name, value))
