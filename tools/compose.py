@@ -8,15 +8,14 @@ the second from this folder, for `azd`. What a template asks for and the functio
 taken from there; its other parameters become parameters of the composition.
 """
 
-import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tools.links import read_address
+from tools.writing import write_or_check
 
 ROOT = Path(__file__).parents[1]
 PLAYBOOKS: Mapping[str, bool] = {
@@ -207,17 +206,7 @@ def made_files() -> dict[Path, str]:
 
 def main() -> int:
     """Write the files, or with `--check` compare them; return the exit code."""
-    parser = argparse.ArgumentParser(description=re.split(r"\n", __doc__ or "")[0])
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    check = parser.parse_args().check
-    stale = False
-    for path, text in made_files().items():
-        if not check:
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text("utf-8") != text:
-            stale = True
-            sys.stderr.write(f"{path.name} is not what python -m tools.compose writes\n")
-    return int(stale)
+    return write_or_check("tools.compose", __doc__, made_files)
 
 
 if __name__ == "__main__":

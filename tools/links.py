@@ -8,13 +8,14 @@ The address is kept in `infra/address.json` alone. A button stands in a Markdown
 second name only where the form has a definition of its own.
 """
 
-import argparse
 import json
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from tools.writing import write_or_check
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = Path("infra/address.json")
@@ -78,17 +79,7 @@ def made_files(address: Address, root: Path = ROOT) -> dict[Path, str]:
 
 def main() -> int:
     """Write the files, or with `--check` compare them; return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    check = parser.parse_args().check
-    stale = False
-    for path, text in made_files(read_address()).items():
-        if not check:
-            path.write_text(text, encoding="utf-8")
-        elif path.read_text("utf-8") != text:
-            stale = True
-            sys.stderr.write(f"{path.relative_to(ROOT)} is not what python -m tools.links writes\n")
-    return int(stale)
+    return write_or_check("tools.links", __doc__, lambda: made_files(read_address()))
 
 
 if __name__ == "__main__":

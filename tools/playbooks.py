@@ -9,7 +9,6 @@ behind an HTTP request trigger. The feed playbooks' templates come from a table 
 bookkeeping.
 """
 
-import argparse
 import copy
 import json
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 from tools.feed_playbooks import FEED_PLAYBOOKS, feed_template
 from tools.workflow_picture import draw
+from tools.writing import write_or_check
 
 LOGICAPPS = Path(__file__).parents[1] / "logicapps"
 INCIDENT = "incident-actor-brief"
@@ -150,19 +150,7 @@ def _workflow(template: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> int:
     """Write the files, or with `--check` compare them; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    check = parser.parse_args().check
-    stale = False
-    for path, text in made_files(LOGICAPPS).items():
-        if not check:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text("utf-8") != text:
-            stale = True
-            name = path.relative_to(LOGICAPPS)
-            sys.stderr.write(f"{name} is not what python -m tools.playbooks makes of it\n")
-    return int(stale)
+    return write_or_check("tools.playbooks", __doc__, lambda: made_files(LOGICAPPS))
 
 
 if __name__ == "__main__":

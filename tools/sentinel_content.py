@@ -7,7 +7,6 @@ Sources are the function, the hunting queries (YAML, as in Microsoft's own repos
 workbook's queries (KQL); what the workbook shows where is the table below.
 """
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+
+from tools.writing import write_or_check
 
 SENTINEL = Path(__file__).parents[1] / "sentinel"
 Json = dict[str, Any]
@@ -253,17 +254,7 @@ def made_files(folder: Path = SENTINEL) -> dict[Path, str]:
 
 def main() -> int:
     """Write the files, or with `--check` compare them; return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    check = parser.parse_args().check
-    stale = False
-    for path, text in made_files().items():
-        if not check:
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text("utf-8") != text:
-            stale = True
-            sys.stderr.write(f"{path.name} is not what python -m tools.sentinel_content makes\n")
-    return int(stale)
+    return write_or_check("tools.sentinel_content", __doc__, made_files)
 
 
 if __name__ == "__main__":
