@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import requests
-import urllib3
 from requests.structures import CaseInsensitiveDict
 
 from mdti import __version__
@@ -20,7 +19,7 @@ from mdti.errors import BadAnswer, DeadlineExceeded
 from mdti.net.answers import Answer, error_of
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, origin_of
-from mdti.net.wire import Wire, ca_bundle
+from mdti.net.wire import BROKEN, Wire, ca_bundle
 
 _PIECE = 65_536
 _ERROR_BYTES = 65_536
@@ -102,25 +101,15 @@ class _StreamWire(Wire):
         self, request: Request, headers: Mapping[str, str], remaining: float
     ) -> requests.Response:
         try:
-            prepared = requests.Request(
-                request.method, request.url, headers=dict(headers), data=request.body
-            ).prepare()
-            return self._session.send(
-                prepared,
-                stream=True,
-                allow_redirects=False,
-                verify=self._verify,
-                proxies=self._proxies,
-                timeout=(min(self._connect_timeout, remaining), min(self._read_timeout, remaining)),
-            )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            return self._send(request, headers, remaining)
+        except BROKEN as error:
             fault = self._broken(error)
         raise fault.error
 
     def _error_body(self, response: requests.Response) -> bytes:
         try:
             return bytes(response.raw.read1(_ERROR_BYTES, decode_content=True))
-        except (urllib3.exceptions.HTTPError, OSError):
+        except BROKEN:
             return b""
 
     def _pieces(self, response: requests.Response, deadline: Deadline) -> Iterator[bytes]:
@@ -129,7 +118,7 @@ class _StreamWire(Wire):
                 raise DeadlineExceeded(f"No time is left for {self._origin.name}.")
             try:
                 piece = response.raw.read1(_PIECE, decode_content=True)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            except BROKEN as error:
                 fault = self._broken(error)
             else:
                 if not piece:

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import requests
 import urllib3
@@ -22,6 +22,14 @@ from mdti.net.answers import Answer, Fault
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Origin, Request
 from mdti.net.quiet import quiet_libraries
+
+BROKEN: Final = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    UnicodeError,
+)
+"""What an exchange may end in besides an answer."""
 
 _CHUNK = 65_536
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -85,34 +93,35 @@ class Wire:
         if remaining <= 0.0:
             return self._late()
         try:
-            prepared = requests.Request(
-                request.method, request.url, headers=dict(headers), data=request.body
-            ).prepare()
-            with self._session.send(
-                prepared,
-                stream=True,
-                allow_redirects=False,
-                verify=self._verify,
-                proxies=self._proxies,
-                timeout=(min(self._connect_timeout, remaining), min(self._read_timeout, remaining)),
-            ) as response:
+            with self._send(request, headers, remaining) as response:
                 body = self._read(response.raw, deadline)
                 if isinstance(body, Fault):
                     return body
                 known = CaseInsensitiveDict(response.headers)
                 return Answer(response.status_code, known, body)
-        except (
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            OSError,
-            UnicodeError,
-        ) as e:
+        except BROKEN as error:
             # Only the kind is kept: the texts of these exceptions quote URLs and header values.
-            return self._broken(e)
+            return self._broken(error)
 
     def close(self) -> None:
         """Close every connection."""
         self._session.close()
+
+    def _send(
+        self, request: Request, headers: Mapping[str, str], remaining: float
+    ) -> requests.Response:
+        """Send `request`; the answer's body is still to be read."""
+        prepared = requests.Request(
+            request.method, request.url, headers=dict(headers), data=request.body
+        ).prepare()
+        return self._session.send(
+            prepared,
+            stream=True,
+            allow_redirects=False,
+            verify=self._verify,
+            proxies=self._proxies,
+            timeout=(min(self._connect_timeout, remaining), min(self._read_timeout, remaining)),
+        )
 
     def _read(self, raw: _Body, deadline: Deadline) -> bytes | Fault:
         pieces = bytearray()

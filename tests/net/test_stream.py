@@ -139,3 +139,16 @@ def test_an_untrusted_certificate_is_refused(tmp_path: Path) -> None:
             opened(server.root)
         assert server.seen == []
     assert "certificate" in caught.value.message
+
+
+def test_a_header_that_cannot_be_sent_is_no_crash_and_is_not_shown() -> None:
+    with rude(lambda _: reply({})) as server:
+        request = Request(server.root, headers=(("Authorization", "Bearer \u201csecret\u201d"),))
+        deadline = Deadline.after(5.0)
+        with (
+            pytest.raises(ConnectionFailed) as caught,
+            stream(request, media_type="text/event-stream", deadline=deadline, silence=1.0),
+        ):
+            pass
+        assert server.seen == []
+    assert "secret" not in str(caught.value)
