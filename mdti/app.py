@@ -4,6 +4,7 @@ The doors - the function app and the command line - call the methods of `App` an
 Parts are made when they are first needed, so a setting that is wrong stops only what needs it.
 """
 
+import hashlib
 import re
 import threading
 import time
@@ -47,7 +48,7 @@ T = TypeVar("T")
 INDEX_SECONDS = 600.0
 STATUS_SECONDS = 60.0
 DEFAULT_STATE = Path.home() / ".mdti"
-_CLOSED = ("transport", "connector transport", "identity", "connector identity", "store")
+_CLOSED = ("transport", "identity", "store")
 
 
 class App:
@@ -179,10 +180,9 @@ class App:
     def close(self) -> None:
         """Give back threads and connections."""
         with self._lock:
-            for name in _CLOSED:
-                part = self._parts.pop(name, None)
-                if part is not None:
-                    part.close()
+            for kind in _CLOSED:
+                for name in [name for name in self._parts if name.partition(" ")[0] == kind]:
+                    self._parts.pop(name).close()
             self._parts.clear()
 
     @property
@@ -198,7 +198,7 @@ class App:
     @property
     def transport(self) -> Transport:
         """The one way out."""
-        return self._part("transport", self._make_transport)
+        return self._part("transport", lambda: self._make_transport(self.identity))
 
     @property
     def store(self) -> Store:
@@ -256,10 +256,10 @@ class App:
             part: T = self._parts[name]
             return part
 
-    def _make_transport(self) -> Transport:
+    def _make_transport(self, identity: Identity) -> Transport:
         graph = self.settings.graph
         return Transport(
-            token=self.identity.token,
+            token=identity.token,
             concurrency=self.settings.get(LOOKUP_CONCURRENCY),
             batch=BatchRule(graph.root) if graph.batch else None,
             environ=self.settings.environment,
@@ -328,10 +328,9 @@ class App:
         known = self.settings.environment
         if all(known.get(name) == value for name, value in own.items()):
             return self.transport
-        identity = self._part("connector identity", lambda: Identity(environment))
-        return self._part(
-            "connector transport", lambda: Transport(token=identity.token, environ=environment)
-        )
+        digest = hashlib.sha256(repr(sorted(own.items())).encode()).hexdigest()
+        identity = self._part(f"identity {digest}", lambda: Identity(environment))
+        return self._part(f"transport {digest}", lambda: self._make_transport(identity))
 
     def _make_incidents(self) -> Incidents:
         return Incidents(

@@ -38,7 +38,9 @@ _HINTS: Mapping[Source, str] = MappingProxyType(
     {
         "managed identity": "Check that the identity in AZURE_CLIENT_ID is assigned to this app.",
         "certificate": "Check AZURE_TENANT_ID, AZURE_CLIENT_ID and the certificate's expiry.",
-        "client secret": "Check AZURE_TENANT_ID, AZURE_CLIENT_ID and the secret's expiry.",
+        "client secret": "Check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or what "
+        "the OpenCTI connector calls them (MICROSOFT_DEFENDER_INTEL_TENANT_ID and so on), and the "
+        "secret's expiry.",
         "az login": "Sign in with `az login`, or set AZURE_CLIENT_ID and a certificate or secret.",
     }
 )

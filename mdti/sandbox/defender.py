@@ -38,7 +38,7 @@ class DefenderOptions:
     `next_link` is whether a full page links to the next one. `refused` are values that fail by
     themselves, `poison` those that fail a whole call with 400. `half_deleted` makes a BatchDelete
     with an unknown id remove the known ones. `enabled` is whether the tenant has the feature.
-    `shuffled` answers an import out of order.
+    `shuffled` answers an import out of order. `audience` is the cloud's.
     """
 
     page_size: int = MAX_PAGE
@@ -49,6 +49,7 @@ class DefenderOptions:
     enabled: bool = True
     shuffled: bool = False
     retry_after: bool = True
+    audience: str = AUDIENCE
 
 
 class _Error(Exception):
@@ -107,7 +108,7 @@ class Defender:
 
     def handle(self, request: Request) -> Reply:
         """Answer one request."""
-        verdict = self._tokens.judge(request.headers.get("authorization"), AUDIENCE)
+        verdict = self._tokens.judge(request.headers.get("authorization"), self.options.audience)
         if verdict.word != "valid":
             return _failure(401, "Unauthorized", "The token is not valid.", verdict.word)
         if not verdict.roles & {"Ti.ReadWrite", "Ti.ReadWrite.All"}:

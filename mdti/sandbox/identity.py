@@ -5,7 +5,8 @@ and are signed with a key that lives as long as the sandbox, so every vendor can
 this run from any other. They open nothing else.
 
     GET  /msi/token                        contract: App Service REST reference, 2019-08-01
-    POST /{tenant}/oauth2/v2.0/token       grant_type=client_credentials; any client and secret
+    POST /{tenant}/oauth2/v2.0/token       grant_type=client_credentials; any client and secret,
+                                           until a client is registered with one
 """
 
 import base64
@@ -119,7 +120,12 @@ class Identity:
         self._header = secrets.token_hex(16).upper()
         self._roles = {audience: set(roles) for audience, roles in ROLES.items()}
         self._made: dict[str, tuple[float, str, int]] = {}
+        self._secrets: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    def register(self, client_id: str, secret: str) -> None:
+        """Let a client sign in with this secret alone."""
+        self._secrets[client_id] = secret
 
     def grant(self, audience: str, *roles: str) -> None:
         """Give the identity application permissions at an audience, which may be a further one."""
@@ -189,7 +195,11 @@ class Identity:
         if not complete or audience not in self._roles:
             document = {"error": "invalid_request", "error_description": "AADSTS900144"}
             return json_reply(document, status=400, verdict="refused")
-        token, expires = self.tokens.issue(audience, self._roles[audience])
+        client, secret = form.get("client_id", [""])[0], form["client_secret"][0]
+        if not hmac.compare_digest(self._secrets.get(client, secret).encode(), secret.encode()):
+            document = {"error": "invalid_client", "error_description": "AADSTS7000215"}
+            return json_reply(document, status=401, verdict="refused")
+        token, expires = self.tokens.issue(audience, self._roles[audience], client_id=client)
         seconds = expires - int(self.tokens.clock())
         granted = {"token_type": "Bearer", "expires_in": seconds, "access_token": token}
         return json_reply(granted, verdict="valid")

@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 
-def certificate(folder: Path) -> Path:
-    """Write a self-signed certificate of 127.0.0.1 with its key, as one PEM file."""
+def certificate(folder: Path, *hosts: str) -> Path:
+    """Write a self-signed certificate of 127.0.0.1 and `hosts` with its key, as one PEM file."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    addresses = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    address = x509.IPAddress(ip_address("127.0.0.1"))
+    addresses = x509.SubjectAlternativeName([address, *map(x509.DNSName, hosts)])
     start = datetime(2020, 1, 1, tzinfo=UTC)
     made = (
         x509.CertificateBuilder()
