@@ -49,17 +49,6 @@ def percent_of(value: object) -> int | None:
     return round(min(max(value, 0), 100))
 
 
-def moment_of(value: object) -> datetime | None:
-    """Return a time in UTC; None for anything else. A time without a zone is UTC."""
-    if not isinstance(value, str) or len(value) > 64:
-        return None
-    try:
-        moment = datetime.fromisoformat(value.strip())
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
 def stamp(moment: datetime) -> str:
     """Return a time as text that sorts like the time: UTC, microseconds, `Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")

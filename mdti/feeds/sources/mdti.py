@@ -16,11 +16,12 @@ from typing import Any
 from urllib.parse import quote
 
 from mdti.errors import ApiError, BadAnswer, DeadlineExceeded, Forbidden, Missing, Unauthorized
-from mdti.feeds.fields import list_of, moment_of, object_of, stamp
+from mdti.feeds.fields import list_of, object_of, stamp
 from mdti.feeds.ports import Batch, Cursor, Phase
 from mdti.feeds.sources.asking import Asker, Hints, server_time
 from mdti.feeds.sources.mdti_rows import Row, changes_of
 from mdti.feeds.values import Values
+from mdti.moment import moment_of
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response, origin_of
 from mdti.net.transport import Transport

@@ -10,21 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from mdti.feeds.fields import (
-    EPOCH,
-    UNDATED,
-    moment_of,
-    percent_of,
-    stamp,
-    text_of,
-    tlp_of,
-    words_of,
-)
+from mdti.feeds.fields import EPOCH, UNDATED, percent_of, stamp, text_of, tlp_of, words_of
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.patterns import kind_of, observables
 from mdti.feeds.ports import Change, Remove
 from mdti.feeds.sources.building import id_of, unreadable, upsert
 from mdti.feeds.values import ValueKind, Values
+from mdti.moment import moment_of
 
 Row = Mapping[str, Any]
 

@@ -13,22 +13,14 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from mdti.feeds.fields import (
-    EPOCH,
-    list_of,
-    moment_of,
-    object_of,
-    percent_of,
-    text_of,
-    tlp_of,
-    words_of,
-)
+from mdti.feeds.fields import EPOCH, list_of, object_of, percent_of, text_of, tlp_of, words_of
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.ports import Change, Remove
 from mdti.feeds.sources.building import id_of, skip, unreadable, upsert
 from mdti.feeds.sources.sse import Event
 from mdti.feeds.sources.stix import change_of, first_link
 from mdti.feeds.values import ValueKind, Values
+from mdti.moment import moment_of
 
 Position = tuple[int, int]
 """An event id as numbers: milliseconds, and a count within them. Ids do not sort as text."""

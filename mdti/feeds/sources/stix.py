@@ -12,7 +12,6 @@ from mdti.feeds.fields import (
     EPOCH,
     UNDATED,
     list_of,
-    moment_of,
     object_of,
     percent_of,
     stamp,
@@ -25,6 +24,7 @@ from mdti.feeds.patterns import observables
 from mdti.feeds.ports import Change, Remove
 from mdti.feeds.sources.building import id_of, skip, unreadable, upsert
 from mdti.feeds.values import Values
+from mdti.moment import moment_of
 
 
 def change_of(

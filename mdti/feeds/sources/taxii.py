@@ -21,7 +21,7 @@ from mdti.errors import (
     SettingError,
     Unauthorized,
 )
-from mdti.feeds.fields import EPOCH, moment_of, object_of
+from mdti.feeds.fields import EPOCH, object_of
 from mdti.feeds.ports import Batch, Change, Cursor, Phase
 from mdti.feeds.sources.asking import (
     Asker,
@@ -34,6 +34,7 @@ from mdti.feeds.sources.asking import (
 )
 from mdti.feeds.sources.stix import change_of
 from mdti.feeds.values import Values
+from mdti.moment import moment_of
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response
 from mdti.net.transport import Transport

@@ -16,7 +16,6 @@ from mdti.feeds.fields import (
     EPOCH,
     UNDATED,
     list_of,
-    moment_of,
     object_of,
     percent_of,
     stamp,
@@ -28,6 +27,7 @@ from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.ports import Change, Remove
 from mdti.feeds.sources.building import MAX_ID, skip, unreadable, upsert
 from mdti.feeds.values import ValueKind, Values
+from mdti.moment import moment_of
 
 Level = Literal["informational", "low", "medium", "high"]
 
