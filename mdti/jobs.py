@@ -310,6 +310,7 @@ def _outcome(perform: Perform, job: Job) -> tuple[int, str, bytes]:
     try:
         return perform(job)
     except MdtiError as error:
+        _log.warning("job %s (%s) failed: %s", job.id, job.kind, error.code)
         return failure(error)
     except Exception as error:
         frames = "".join(traceback.format_tb(error.__traceback__))

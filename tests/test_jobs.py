@@ -291,7 +291,9 @@ def test_a_lease_that_cannot_be_renewed_once_is_tried_again(
     assert "could not be renewed" in caplog.text
 
 
-def test_an_error_of_ours_fails_the_job_with_its_own_words(bench: Bench) -> None:
+def test_an_error_of_ours_fails_the_job_with_its_own_words(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     def refuse(_: Job) -> tuple[int, str, bytes]:
         raise StoreError("the index is not there", hint="Run the timer.")
 
@@ -308,6 +310,7 @@ def test_an_error_of_ours_fails_the_job_with_its_own_words(bench: Bench) -> None
             "details": {"hint": "Run the timer."},
         }
     }
+    assert f"job {job.id} (lookups) failed: storeUnavailable" in caplog.text
     assert bench.jobs.run(job.id, never) == done
 
 

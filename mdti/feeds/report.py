@@ -38,6 +38,25 @@ class Report:
     complete: bool = True
     error: MdtiError | None = None
 
+    @property
+    def line(self) -> str:
+        """The run in one line for logs: numbers and our own words, no value and no reason."""
+        counts = {
+            "read": self.read,
+            "accepted": self.accepted,
+            "unchanged": self.unchanged,
+            "removed": self.removed,
+            "skipped": sum(self.skipped.values()),
+            "rejected": len(self.rejected),
+            "pending": self.pending,
+            "awaitingApproval": self.awaiting_approval,
+            "overCap": self.over_cap,
+        }
+        state = "complete" if self.complete else "incomplete"
+        if self.error is not None:
+            state = f"failed: {self.error.code}"
+        return f"{self.feed} {state}, {', '.join(f'{n} {name}' for name, n in counts.items())}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as the HTTP contract shows it."""
         return {

@@ -1,6 +1,7 @@
 """What the doors ask of the feeds: list them, show one, run one."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from mdti.feeds.sync import RUN_SECONDS, Run, Sync
 from mdti.job import JSON, Job
 from mdti.net.deadline import Deadline
 from mdti.store.base import Store
+
+_log = logging.getLogger(__name__)
 
 MAX_DEPTH_DAYS: Final = 3_650
 
@@ -142,6 +145,9 @@ class Feeds:
         if run.again and not request.dry_run:
             with self._lock:
                 self._following[job.id] = request.following
+        _log.log(
+            logging.INFO if run.report.complete else logging.WARNING, "feed %s", run.report.line
+        )
         error = run.report.error
         body = json.dumps(run.report.to_json(), ensure_ascii=False).encode()
         return 200 if error is None else error.http_status, JSON, body

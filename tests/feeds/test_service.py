@@ -124,7 +124,9 @@ def test_the_source_system_is_frozen_after_the_first_run(tmp_path: Path) -> None
         assert "Another name" in error.message
 
 
-def test_a_job_answers_with_the_report_also_when_the_run_failed(tmp_path: Path) -> None:
+def test_a_job_answers_with_the_report_also_when_the_run_failed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with running(tmp_path, {"THREATCONNECT_SECRET_KEY": "wrong"}) as app:
         job = app.submit_feed(FeedRequest(feed="threatconnect-to-sentinel")).job
         done = app.jobs.run(job.id, app.perform)
@@ -133,6 +135,8 @@ def test_a_job_answers_with_the_report_also_when_the_run_failed(tmp_path: Path) 
         assert body is not None
         assert b'"feed": "threatconnect-to-sentinel"' in body
         assert b"wrong" not in body
+        assert "feed threatconnect-to-sentinel failed: identityRefused, 0 read" in caplog.text
+        assert "wrong" not in caplog.text
         assert app.follow(done) is None
 
 
@@ -167,13 +171,24 @@ def test_all_feeds_are_listed_with_the_names_of_their_settings(tmp_path: Path) -
     with running(tmp_path) as app:
         feeds = {feed["name"]: feed for feed in app.feeds()}
     assert tuple(feeds)[:4] == PRESETS
-    assert len(feeds) == 16
+    assert len(feeds) == 17
+    assert set(feeds["anomali-to-anomali"]["settings"]) == {
+        "FEED_SWEEP_PERCENT",
+        "FEED_MAX_REPUTATIONS",
+        "THREATSTREAM_URL",
+        "THREATSTREAM_USERNAME",
+        "THREATSTREAM_API_KEY",
+        "THREATSTREAM_MIN_SCORE",
+        "THREATSTREAM_ENRICH",
+    }
+    assert "THREATSTREAM_ENRICH" not in feeds["mdti-to-anomali"]["settings"]
     assert "THREATSTREAM_MIN_SCORE" in feeds["mdti-to-anomali"]["settings"]
     assert feeds["taxii-to-defender"]["lastRun"] is None
 
 
 @pytest.mark.parametrize(
-    "name", ["mdti-to-sentinel", "anomali-to-anomali", "taxii", "taxii-to-", "../x", "a-to-b-to-c"]
+    "name",
+    ["mdti-to-sentinel", "defender-to-defender", "taxii", "taxii-to-", "../x", "a-to-b-to-c"],
 )
 def test_what_is_no_feed_is_not_found(name: str) -> None:
     with pytest.raises(NotFound):
