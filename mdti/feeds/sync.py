@@ -111,7 +111,7 @@ class Sync:
                 stack.callback(mirror.close)
                 before = mirror.snapshots, mirror.cursor
                 self._ingest(feed, mirror, full=full, deadline=deadline, tally=tally)
-                self._apply(feed, mirror, folder, deadline, tally, dry_run=dry_run)
+                self._apply(feed, mirror, folder, deadline, tally, own=lease)
             except MdtiError as error:
                 tally.fail(error)
             cursor = mirror.cursor if mirror is not None else None
@@ -165,15 +165,17 @@ class Sync:
         deadline: Deadline,
         tally: Tally,
         *,
-        dry_run: bool,
+        own: Lease | None,
     ) -> None:
         with ExitStack() as stack:
             lease: Lease | None = None
-            if not dry_run:
+            if own is not None:
                 lease = self._turn(feed, stack, deadline)
                 if lease is None:
                     tally.remaining = True
                     return
+                # Our mirror does not have what a holder of the feed after us has read.
+                own.renew()
             ledger = Ledger(self._store, feed.route.ledger, folder, lease=lease)
             stack.callback(ledger.close)
             mirrors, routes = [mirror], [feed.route]
@@ -197,7 +199,7 @@ class Sync:
                 deadline=deadline,
                 tally=tally,
             )
-            if dry_run:
+            if own is None:
                 applying.rehearse()
                 return
             applying.run()
