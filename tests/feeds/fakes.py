@@ -1,10 +1,9 @@
-"""A source, a destination and a store whose every effect is numbered, and may be the last."""
+"""A source, a destination, and a place where feeds run between them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeVar
 
 from mdti.errors import MdtiError
 from mdti.feeds.indicator import Indicator, Key
@@ -29,47 +28,10 @@ from mdti.feeds.ports import (
 from mdti.feeds.route import Route, Terms
 from mdti.feeds.sync import Feed, Run, Sync
 from mdti.net.deadline import Deadline
-from mdti.store.base import Lease
-from mdti.store.files import FileLease, FileStore
+from mdti.store.base import Store
+from tests.feeds.effects import Effects, NumberedStore
 
-T = TypeVar("T")
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@dataclass
-class Effects:
-    """Numbers what a process does outside itself, and ends it before or after one of these."""
-
-    at: int | None = None
-    when: Literal["before", "after"] = "before"
-    pause: Callable[[], None] | None = None
-    count: int = 0
-    dead: bool = False
-    log: list[str] = field(default_factory=list)
-
-    def of(self, name: str, action: Callable[[], T]) -> T:
-        if self.dead:
-            raise Killed
-        self.count += 1
-        self.log.append(name)
-        here = self.count == self.at
-        if here and self.when == "before":
-            self._end()
-        result = action()
-        if here and self.when == "after":
-            self._end()
-        return result
-
-    def _end(self) -> None:
-        if self.pause is not None:
-            self.pause()
-            return
-        self.dead = True
-        raise Killed
 
 
 class Time:
@@ -91,41 +53,6 @@ class Time:
 
     def forward(self, **amount: float) -> None:
         self.moment += timedelta(**amount)
-
-
-class NumberedStore(FileStore):
-    """Files, with every write numbered; a dead process gives no lease back."""
-
-    def __init__(self, root: Path, *, clock: Callable[[], datetime], effects: Effects) -> None:
-        super().__init__(root, clock=clock)
-        self.effects = effects
-
-    def write(
-        self,
-        key: str,
-        body: bytes,
-        *,
-        if_match: str | None = None,
-        if_absent: bool = False,
-        lease: Lease | None = None,
-    ) -> str:
-        write = super().write
-        return self.effects.of(
-            f"write {key}",
-            lambda: write(key, body, if_match=if_match, if_absent=if_absent, lease=lease),
-        )
-
-    def append(self, key: str, body: bytes, *, lease: Lease | None = None) -> None:
-        append = super().append
-        self.effects.of(f"append {key}", lambda: append(key, body, lease=lease))
-
-    def delete(self, key: str, *, if_match: str | None = None, lease: Lease | None = None) -> None:
-        delete = super().delete
-        self.effects.of(f"delete {key}", lambda: delete(key, if_match=if_match, lease=lease))
-
-    def _release(self, lease: FileLease) -> None:
-        if not self.effects.dead:
-            super()._release(lease)
 
 
 class FakeSource:
@@ -200,6 +127,8 @@ class FakeDestination:
 
     `revokes`: a removed row cannot come back in the same generation, and rows cannot be listed.
     `verdict` may answer for one operation in place of doing it; `after` too, but it was done.
+    `fails` is what the next call raises in place of being made, `no_answer` gives what it raises
+    after it was carried out.
     """
 
     def __init__(
@@ -220,6 +149,7 @@ class FakeDestination:
         self.verdict: Callable[[Operation], Outcome | None] = lambda operation: None
         self.after: Callable[[Operation], Outcome | None] = lambda operation: None
         self.before_call: Callable[[Sequence[Operation]], None] = lambda operations: None
+        self.no_answer: Callable[[], MdtiError | None] = lambda: None
         self.calls: list[tuple[Operation, ...]] = []
         self.wrongs: list[str] = []
 
@@ -234,6 +164,11 @@ class FakeDestination:
         return iter([Owned(key, cell.remote_id, cell.ours) for key, cell in self.rows.items()])
 
     def apply(self, operations: Sequence[Operation], *, deadline: Deadline) -> Sequence[Outcome]:
+        self.begin(operations)
+        return self.end(self.effects.of("call", lambda: [self._do(one) for one in operations]))
+
+    def begin(self, operations: Sequence[Operation]) -> None:
+        """Note a call, and what is wrong with it."""
         self.calls.append(tuple(operations))
         self.before_call(operations)
         if self.fails is not None:
@@ -242,7 +177,12 @@ class FakeDestination:
             self.wrongs.append(f"{len(operations)} operations in one call")
         if len({type(operation) for operation in operations}) > 1:
             self.wrongs.append("two kinds of operations in one call")
-        return self.effects.of("apply", lambda: [self._do(one) for one in operations])
+
+    def end(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Return the outcomes of a call that was carried out, unless its answer is lost."""
+        if (error := self.no_answer()) is not None:
+            raise error
+        return outcomes
 
     @property
     def ours(self) -> dict[Key, Indicator | None]:
@@ -286,7 +226,8 @@ class Place:
         self.policies: dict[str, Policy] = {}
         self.all_terms: dict[str, Terms] = {}
 
-    def store(self) -> NumberedStore:
+    def store(self) -> Store:
+        """Open the state as one process does."""
         return NumberedStore(self.root, clock=self.time.now, effects=self.effects)
 
     def feed(self, source: Source, destination: Destination) -> Feed:

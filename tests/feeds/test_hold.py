@@ -8,7 +8,8 @@ import pytest
 from mdti.errors import LeaseLost, StoreError
 from mdti.feeds.hold import held
 from mdti.store.files import FileLease
-from tests.feeds.fakes import Effects, FakeDestination, FakeSource, NumberedStore, Place, ip, wanted
+from tests.feeds.effects import Effects, NumberedStore
+from tests.feeds.fakes import FakeDestination, FakeSource, Place, ip, wanted
 
 
 @pytest.fixture

@@ -17,13 +17,12 @@ from mdti.feeds.ledger import Ledger
 from mdti.feeds.mirror import Mirror
 from mdti.feeds.ports import Batch, Change, Drop, Limits, Operation, Outcome, Put, Remove, Upsert
 from mdti.feeds.route import Terms
+from tests.feeds.effects import Effects, Killed
 from tests.feeds.fakes import (
     START,
     Cell,
-    Effects,
     FakeDestination,
     FakeSource,
-    Killed,
     Place,
     ip,
     wanted,
