@@ -74,6 +74,7 @@ class Mirror:
             replay=replay,
         )
         self._database = self._file.database
+        self._begins = False
 
     def close(self) -> None:
         """Forget the local copy."""
@@ -93,12 +94,15 @@ class Mirror:
 
     @property
     def snapshots(self) -> int:
-        """How many snapshots have begun so far."""
+        """How many snapshots have begun so far, of each of which the first batch was kept."""
         return int(meta(self._database, "snapshot") or 0)
 
     def begin_snapshot(self) -> None:
-        """Forget what an unfinished snapshot listed: the source is read from its beginning."""
-        self._file.record({"begin": self.snapshots + 1})
+        """Take the next batch for the first of a snapshot, which begins when it is kept.
+
+        Until then an unfinished one goes on from its own cursor.
+        """
+        self._begins = True
 
     def write(self, batch: Batch, *, now: datetime, sweep_percent: int = 0) -> int:
         """Keep a batch and its cursor; return how many indicators were of objects too large.
@@ -106,7 +110,9 @@ class Mirror:
         At the end of a snapshot what it did not list goes in the same record, unless it listed
         nothing or more than `sweep_percent` of all objects would go; `swept` tells.
         """
-        at, snapshot = int(now.timestamp()), batch.phase != "delta"
+        snapshot = batch.phase != "delta"
+        number = self.snapshots + int(self._begins)
+        head = {"at": int(now.timestamp()), "snapshot": snapshot, "number": number}
         part: list[Any] = []
         size = lost = 0
         met: set[str] = set()
@@ -122,14 +128,15 @@ class Mirror:
                 lost += len(change.indicators)
                 entry, length = [change.source_id, change.version, []], 64
             if part and size + length > _RECORD_BYTES:
-                self._file.record({"changes": part, "at": at, "snapshot": snapshot})
+                self._file.record({"changes": part, **head})
                 part, size = [], 0
             part.append(entry)
             size += length
-        last = {"changes": part, "at": at, "snapshot": snapshot, "cursor": dict(batch.cursor)}
+        last = {"changes": part, **head, "cursor": dict(batch.cursor)}
         if batch.phase == "snapshot_end":
             last |= {"sweep": sweep_percent, "since": batch.since}
         self._file.record(last)
+        self._begins = False
         return lost
 
     @property

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID
 def replay(database: sqlite3.Connection, record: Mapping[str, Any]) -> None:
     """Change the tables as a record says."""
     if "changes" in record:
-        number = int(meta(database, "snapshot") or 0)
+        number = record["number"]
         for source_id, version, indicators in record["changes"]:
             if indicators == SAME:
                 database.execute("UPDATE object SET seen=? WHERE source_id=?", (number, source_id))
@@ -41,11 +41,11 @@ def replay(database: sqlite3.Connection, record: Mapping[str, Any]) -> None:
             _change(database, source_id, version, indicators, record, number)
         if "cursor" in record:
             _set_meta(database, "cursor", json.dumps(record["cursor"]))
+            if record["snapshot"]:
+                _set_meta(database, "snapshot", str(number))
+                _set_meta(database, "open", "1")
         if "sweep" in record:
             _end(database, number, record["sweep"], record.get("since", ""))
-    elif "begin" in record:
-        _set_meta(database, "snapshot", str(record["begin"]))
-        _set_meta(database, "open", "1")
     elif "floor" in record:
         _set_meta(database, "floor", json.dumps(record["floor"]))
     else:
@@ -114,23 +114,23 @@ def _end(database: sqlite3.Connection, number: int, most_percent: int, since: st
     """Remove what the snapshot did not list, unless that is everything or too much of it.
 
     What is older than the snapshot reached back could not be listed: it stays, and counts for
-    nothing.
+    nothing. What a later snapshot listed that was given up with its first page was seen, too.
     """
     earliest = version_order(since) if since else None
     database.create_function(
         "judged", 1, lambda version: earliest is None or version_order(version) >= earliest
     )
     (kept,) = database.execute(
-        "SELECT count(*) FROM object WHERE gone=0 AND seen=?", (number,)
+        "SELECT count(*) FROM object WHERE gone=0 AND seen>=?", (number,)
     ).fetchone()
     (doomed,) = database.execute(
-        "SELECT count(*) FROM object WHERE gone=0 AND seen<>? AND judged(version)", (number,)
+        "SELECT count(*) FROM object WHERE gone=0 AND seen<? AND judged(version)", (number,)
     ).fetchone()
     alive = kept + doomed
     done = doomed == 0 or (kept > 0 and doomed * 100 <= alive * most_percent)
     if done and doomed:
         database.execute(
-            "UPDATE object SET gone=? WHERE gone=0 AND seen<>? AND judged(version)",
+            "UPDATE object SET gone=? WHERE gone=0 AND seen<? AND judged(version)",
             (_SWEPT, number),
         )
         database.execute(

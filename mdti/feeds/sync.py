@@ -7,7 +7,7 @@ Both stages begin from what is durable, so a run that was cut off anywhere is me
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -99,7 +99,7 @@ class Sync:
         already running.
         """
         started, tally = self._now(), Tally()
-        before: tuple[int, Mapping[str, str] | None] = (0, None)
+        snapshots = 0
         with ExitStack() as stack:
             folder = Path(stack.enter_context(self._scratch()))
             lease = None if dry_run else self._own(feed, stack)
@@ -109,13 +109,13 @@ class Sync:
                     self._freeze(feed, lease)
                 mirror = Mirror(self._store, feed.name, folder, lease=lease)
                 stack.callback(mirror.close)
-                before = mirror.snapshots, mirror.cursor
+                snapshots = mirror.snapshots
                 self._ingest(feed, mirror, full=full, deadline=deadline, tally=tally)
-                self._apply(feed, mirror, folder, deadline, tally, own=lease)
+                self._apply(feed, mirror, folder, deadline, tally, dry_run=dry_run)
             except MdtiError as error:
                 tally.fail(error)
             cursor = mirror.cursor if mirror is not None else None
-            begun = mirror is not None and _has_begun(mirror, *before)
+            begun = mirror is not None and mirror.snapshots > snapshots
             report = tally.report(
                 feed=feed.name, started=started, finished=self._now(), cursor=cursor
             )
@@ -165,17 +165,15 @@ class Sync:
         deadline: Deadline,
         tally: Tally,
         *,
-        own: Lease | None,
+        dry_run: bool,
     ) -> None:
         with ExitStack() as stack:
             lease: Lease | None = None
-            if own is not None:
+            if not dry_run:
                 lease = self._turn(feed, stack, deadline)
                 if lease is None:
                     tally.remaining = True
                     return
-                # Our mirror does not have what a holder of the feed after us has read.
-                own.renew()
             ledger = Ledger(self._store, feed.route.ledger, folder, lease=lease)
             stack.callback(ledger.close)
             mirrors, routes = [mirror], [feed.route]
@@ -199,7 +197,7 @@ class Sync:
                 deadline=deadline,
                 tally=tally,
             )
-            if own is None:
+            if dry_run:
                 applying.rehearse()
                 return
             applying.run()
@@ -265,9 +263,3 @@ class Sync:
             self._store.write(f"feeds/runs/{report.feed}", body)
         except MdtiError:
             return
-
-
-def _has_begun(mirror: Mirror, snapshots: int, cursor: Mapping[str, str] | None) -> bool:
-    """Return whether a snapshot began since then and has ended, or has a cursor to go on from."""
-    moved = not mirror.in_snapshot or mirror.cursor != cursor
-    return mirror.snapshots > snapshots and moved
