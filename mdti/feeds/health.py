@@ -115,17 +115,17 @@ def _judge(
 ) -> Health:
     start = f"Turn its playbook or its timer on, or run it: `mdti feed run {feed}`."
     facts = _facts(report) if report else {}
-    age = now - datetime.fromisoformat(report["finished"]) if report else timedelta()
+    ended = datetime.fromisoformat(report["finished"]) if report else now
+    age, finished = now - ended, f"{ended:%Y-%m-%dT%H:%M:%SZ}"
     if report and not begun and age > STILL_READ:
-        message = f"It is switched off: it ran last {report['finished']}; its settings are gone."
+        message = f"It is switched off: it ran last {finished}; its settings are gone."
         return Health("ok", message, facts=facts)
     if problem is not None:
         hint = problem.hint or "Correct the app setting."
         return Health("failed", problem.message, hint, {"code": problem.code, **facts})
     if report is None:
         return Health("warning", "It is set up and has never run.", start)
-    finished, error = report["finished"], report["error"]
-    if error is not None:
+    if (error := report["error"]) is not None:
         message = f"Its last run, {finished}, failed: {error['message']}"
         hint = error["details"].get("hint") or f"If it fails again, ask the vendor. {start}"
         return Health("failed", message, hint, {"code": error["code"], **facts})

@@ -84,7 +84,7 @@ def test_a_feed_that_is_well_says_when_it_ran_and_what_it_did(world: World) -> N
     app.run_feed(FeedRequest(feed=FEED))
     (check,) = world.checks(app).values()
     assert check["state"] == "ok"
-    assert check["message"] == f"Its last run finished {check['finished']}."
+    assert check["message"] == f"Its last run finished {check['finished'][:19]}Z."
     assert (check["read"], check["accepted"], check["rejected"], check["pending"]) == (5, 5, 0, 0)
 
 
@@ -126,7 +126,9 @@ def test_a_run_that_failed_is_told_with_its_time_and_what_to_do(world: World) ->
     assert report.error is not None
     check = world.checks(world.app())[f"feed {FEED}"]
     assert (check["state"], check["code"]) == ("failed", report.error.code)
-    assert check["message"].startswith(f"Its last run, {report.to_json()['finished']}, failed: ")
+    assert check["message"].startswith(
+        f"Its last run, {report.finished:%Y-%m-%dT%H:%M:%SZ}, failed"
+    )
     assert check["hint"] == report.error.hint
     assert "wrong" not in json.dumps(check)
 
@@ -145,6 +147,16 @@ def test_rows_that_wait_are_a_warning(world: World) -> None:
     check = world.checks(app)["feed mdti-to-anomali"]
     assert (check["state"], check["pending"]) == ("warning", 3)
     assert "left 3 rows pending" in check["message"]
+
+
+def test_rows_that_await_approval_are_told_and_no_fault(world: World) -> None:
+    app = world.app()
+    app.run_feed(FeedRequest(feed=FEED))
+    report = app.feed(FEED)["lastRun"] | {"awaitingApproval": 1_234}
+    app.store.write(f"feeds/runs/{FEED}", json.dumps(report).encode())
+    check = world.checks(app)[f"feed {FEED}"]
+    assert (check["state"], check["awaitingApproval"]) == ("ok", 1_234)
+    assert "1,234 rows await approval" in check["message"]
 
 
 @pytest.mark.parametrize(("hours", "state"), [(23, "ok"), (25, "warning")])

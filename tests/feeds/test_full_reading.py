@@ -1,0 +1,55 @@
+"""A full reading that ends before its first page is kept has not begun."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.feeds.effects import Effects, Killed
+from tests.feeds.fakes import FakeDestination, FakeSource, Place, ip, wanted
+
+
+def filled(count: int, *, page: int) -> FakeSource:
+    source = FakeSource(page=page)
+    for number in range(count):
+        source.put(f"object-{number}", ip(number))
+    return source
+
+
+def cut_off(place: Place, source: FakeSource, destination: FakeDestination, at: int) -> bool:
+    """Begin a full reading in a process that ends after so many effects; False when it did not."""
+    place.effects = Effects(at=at, when="after")
+    try:
+        place.run(source, destination, full=True)
+    except Killed:
+        return True
+    finally:
+        place.restart()
+    return False
+
+
+def test_a_feed_is_complete_again_wherever_a_full_reading_ended(tmp_path: Path) -> None:
+    for at in range(1, 100):
+        place, source, destination = Place(tmp_path / str(at)), filled(5, page=2), FakeDestination()
+        place.run(source, destination)
+        if not cut_off(place, source, destination, at):
+            break
+        reports = [place.run(source, destination).report for _ in range(2)]
+        assert reports[-1].complete, at
+        assert destination.ours == wanted(source)
+    assert at > 10
+
+
+@pytest.mark.parametrize("first", range(1, 12))
+def test_a_second_full_reading_that_ended_at_once_removes_nothing_of_the_first(
+    tmp_path: Path, first: int
+) -> None:
+    for second in range(1, 8):
+        place = Place(tmp_path / str(second))
+        source, destination = filled(20, page=2), FakeDestination()
+        place.run(source, destination)
+        cut_off(place, source, destination, first)
+        cut_off(place, source, destination, second)
+        for _ in range(2):
+            report = place.run(source, destination).report
+            assert (report.error, report.removed) == (None, 0), (first, second)
+        assert destination.ours == wanted(source)
