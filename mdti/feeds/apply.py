@@ -277,7 +277,9 @@ class Applying:
         if outcome.state == "rejected":
             self._tally.reject(before.key.value, reason)
             refused = sent.fingerprint if put else before.refused
-            return replace(before, intent="", refused=refused, reason=reason)
+            # What is refused says nothing of an earlier removal whose end is not known.
+            intent: Intent = "" if put else before.intent
+            return replace(before, intent=intent, refused=refused, reason=reason)
         if outcome.state == "over_cap" and put:
             self._full = True
             self._tally.over_cap += 1
