@@ -88,8 +88,8 @@ class FakeSource:
     def read(self, cursor: Cursor | None, *, full: bool, deadline: Deadline) -> Iterator[Batch]:
         self.asked.append((cursor, full))
         if cursor is None or full or "page" in cursor:
-            start = int(cursor["page"]) if cursor and not full else 0
-            yield from self._snapshot(start)
+            begin = cursor if cursor is not None and not full else {"at": str(len(self.log))}
+            yield from self._snapshot(begin)
             return
         at = int(cursor["at"])
         while at < len(self.log):
@@ -97,14 +97,15 @@ class FakeSource:
             at += len(changes)
             yield self._batch(changes, {"at": str(at)}, "delta")
 
-    def _snapshot(self, start: int) -> Iterator[Batch]:
-        objects = list(self.living.values())
-        end = {"at": str(len(self.log))}
-        while start + self.page < len(objects):
-            changes = tuple(objects[start : start + self.page])
-            start += self.page
-            yield self._batch(changes, {"page": str(start)}, "snapshot")
-        yield self._batch(tuple(objects[start:]), end, "snapshot_end")
+    def _snapshot(self, begin: Cursor) -> Iterator[Batch]:
+        """List the living by name; what changes meanwhile follows from where the log was."""
+        after = begin.get("page", "")
+        objects = [change for name, change in sorted(self.living.items()) if name > after]
+        while len(objects) > self.page:
+            changes, objects = tuple(objects[: self.page]), objects[self.page :]
+            cursor = {"at": begin["at"], "page": changes[-1].source_id}
+            yield self._batch(changes, cursor, "snapshot")
+        yield self._batch(tuple(objects), {"at": begin["at"]}, "snapshot_end")
 
     def _batch(self, changes: Sequence[Change], cursor: Mapping[str, str], phase: Phase) -> Batch:
         if self.fails is not None:

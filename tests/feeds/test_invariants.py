@@ -5,18 +5,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdti.errors import ConnectionFailed, LeaseLost, StoreError
 from mdti.feeds.indicator import Key
 from mdti.feeds.ledger import Ledger
 from mdti.feeds.mirror import Mirror
-from mdti.feeds.ports import Batch, Change, Drop, Limits, Operation, Outcome, Put, Remove, Upsert
-from mdti.feeds.route import Terms
+from mdti.feeds.ports import Batch, Change, Limits, Operation, Put, Remove, Upsert
 from tests.feeds.effects import Effects, Killed
 from tests.feeds.fakes import (
     START,
@@ -262,93 +260,6 @@ def test_i5_a_snapshot_may_remove_more_when_told(place: Place) -> None:
     assert len(destination.ours) == 3
 
 
-class Weather:
-    """Faults of a destination, by a seeded die: calls fail, and single rows do, done or not."""
-
-    def __init__(self, destination: FakeDestination, seed: int) -> None:
-        self.die = random.Random(seed)
-        self.destination = destination
-        destination.verdict = lambda operation: self.answer(operation, done=False)
-        destination.after = lambda operation: self.answer(operation, done=True)
-        destination.before_call = lambda operations: self.call()
-
-    def call(self) -> None:
-        fails = self.die.random() < 0.3
-        self.destination.fails = ConnectionFailed("No answer.") if fails else None
-
-    def answer(self, operation: Operation, *, done: bool) -> Outcome | None:
-        if self.die.random() >= 0.3:
-            return None
-        if done:
-            return Outcome(operation.key, "pending", "no answer")
-        return Outcome(operation.key, self.die.choice(("pending", "over_cap")), "not tried")
-
-    def clear(self) -> None:
-        self.destination.verdict = self.destination.after = lambda operation: None
-        self.destination.before_call = lambda operations: None
-        self.destination.fails = None
-
-
-@settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10_000), revokes=st.booleans())
-@example(seed=1102, revokes=False)
-def test_i6_two_applies_after_the_faults_what_we_own_is_what_is_desired(
-    seed: int, revokes: bool
-) -> None:
-    die = random.Random(seed)
-    with TemporaryDirectory() as folder:
-        place = Place(Path(folder) / "state")
-        place.terms = Terms(capacity=12)
-        sources = [FakeSource("taxii"), FakeSource("anyrun")]
-        destination = FakeDestination(revokes=revokes, listable=not revokes)
-        weather = Weather(destination, seed)
-        for _ in range(6):
-            source = die.choice(sources)
-            for _ in range(die.randrange(6)):
-                _mutate(source, die)
-            place.run(source, destination)
-        weather.clear()
-        for source in sources:
-            place.run(source, destination)
-        report = place.run(sources[0], destination).report
-        desired = wanted(*sources)
-        assert len(destination.ours) == min(12, len(desired))
-        assert all(desired[key] == row for key, row in destination.ours.items())
-        assert report.complete
-        assert (report.pending, report.over_cap) == (0, max(0, len(desired) - 12))
-        assert destination.wrongs == []
-
-
-@pytest.mark.parametrize("state", ["rejected", "over_cap"])
-def test_i6_a_refusal_after_an_unknown_end_does_not_vouch_for_what_was_sent_before(
-    place: Place, state: Literal["rejected", "over_cap"]
-) -> None:
-    source, destination = FakeSource(), FakeDestination(listable=False)
-    source.put("object", ip(1, confidence=80))
-    place.run(source, destination)
-    source.put("object", ip(1, confidence=90))
-    destination.after = lambda operation: Outcome(operation.key, "pending", "no answer")
-    place.run(source, destination)
-    source.put("object", ip(1, confidence=70))
-    destination.verdict = lambda operation: Outcome(operation.key, state, "no")
-    place.run(source, destination)
-    destination.after = destination.verdict = lambda operation: None
-    source.put("object", ip(1, confidence=80))
-    place.run(source, destination)
-    assert destination.ours == wanted(source)
-
-
-def _mutate(source: FakeSource, die: random.Random) -> None:
-    name = f"{source.name}-{die.randrange(10)}"
-    if die.random() < 0.3:
-        source.remove(name)
-        return
-    indicators = {
-        number: ip(number, confidence=die.randrange(100)) for number in die.sample(range(15), 2)
-    }
-    source.put(name, *indicators.values())
-
-
 def test_i7_a_run_that_lost_its_lease_makes_no_further_call(place: Place) -> None:
     source, destination = filled(20), FakeDestination()
     stalled = 0
@@ -401,21 +312,3 @@ def test_i7_an_append_that_lands_late_is_read_by_nobody(place: Place, tmp_path: 
     assert stored is not None
     store.append(segment, stored.body)
     assert mirrored(place, "feed", tmp_path) == ({"at": "2"}, {ip(1).key, ip(2).key})
-
-
-def test_a_removal_that_was_begun_is_ended_before_the_row_comes_back(place: Place) -> None:
-    source = filled(2)
-    destination = FakeDestination(revokes=True, listable=False)
-    place.run(source, destination)
-    source.remove("object-1")
-    destination.after = lambda operation: Outcome(operation.key, "pending", "no answer")
-    place.run(source, destination)
-    destination.after = lambda operation: None
-    source.put("object-1", ip(1))
-    place.run(source, destination)
-    assert destination.wrongs == []
-    assert destination.ours == wanted(source)
-    first, second = destination.calls[-2:]
-    assert isinstance(first[0], Drop)
-    assert isinstance(second[0], Put)
-    assert second[0].generation == 1
