@@ -526,6 +526,13 @@ def test_a_life_of_nothing_is_refused(defender: DefenderRig, days: int) -> None:
         defender.destination(expire_days=days)
 
 
+def test_an_answer_after_ten_seconds_does_not_hold_up_the_calls_after_it(
+    defender: DefenderRig,
+) -> None:
+    limits = defender.destination().limits
+    assert limits.parallel / limits.per_minute * 60 >= 10
+
+
 def test_calls_from_many_threads_do_not_mix(defender: DefenderRig) -> None:
     destination = defender.destination()
     old = defender.apply(

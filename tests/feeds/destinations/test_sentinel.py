@@ -386,6 +386,13 @@ def test_no_value_can_leave_its_quotes(value: str) -> None:
     assert found.found == (("url", value),)
 
 
+def test_an_answer_after_ten_seconds_does_not_hold_up_the_calls_after_it(
+    sentinel: SentinelRig,
+) -> None:
+    limits = sentinel.destination().limits
+    assert limits.parallel / limits.per_minute * 60 >= 10
+
+
 def test_calls_from_many_threads_do_not_mix(sentinel: SentinelRig) -> None:
     destination = sentinel.destination()
     batches = [[put(f"host-{batch}-{n}.example") for n in range(50)] for batch in range(12)]
