@@ -156,6 +156,17 @@ def opencti_to_defender(
     door.work(context, lambda: door.routes.run_feed("opencti-to-defender", queue))
 
 
+@app.timer_trigger("timer", schedule="0 52 * * * *", run_on_startup=False)
+@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
+def anomali_to_anomali(
+    timer: func.TimerRequest,  # noqa: ARG001
+    queue: func.Out[str],
+    context: func.Context,
+) -> None:
+    """Tag what is in ThreatStream with Microsoft's reputation, every hour."""
+    door.work(context, lambda: door.routes.run_feed("anomali-to-anomali", queue))
+
+
 @app.timer_trigger("timer", schedule="0 37 */2 * * *", run_on_startup=False)
 @app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
 def anyrun_to_defender(

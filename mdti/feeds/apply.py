@@ -279,7 +279,10 @@ class Applying:
             refused = sent.fingerprint if put else before.refused
             # What is refused says nothing of an earlier removal whose end is not known.
             intent: Intent = "" if put else before.intent
-            return replace(before, intent=intent, refused=refused, reason=reason)
+            row = replace(before, intent=intent, refused=refused, reason=reason)
+            if outcome.remote_id is None:
+                return row
+            return replace(row, held=True, remote_id=outcome.remote_id)
         if outcome.state == "over_cap" and put:
             self._full = True
             self._tally.over_cap += 1

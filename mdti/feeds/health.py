@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from mdti.errors import MdtiError, SettingError
-from mdti.feeds.names import PRESETS, ends
-from mdti.feeds.settings import environment_of
+from mdti.feeds.names import ENRICHMENT, PRESETS, ends
+from mdti.feeds.settings import THREATSTREAM_ENRICH, environment_of
 from mdti.feeds.sync import STILL_READ
+from mdti.settings import Settings
 
 STILL_GOING: Final = timedelta(days=1)
 """A run that stopped short is followed by the next at once, by a timer or playbook within hours."""
@@ -62,11 +63,14 @@ class Health:
 def is_begun(feed: str, environment: Mapping[str, str]) -> bool:
     """Return whether somebody began to set both ends of a feed up.
 
-    A connector's `config.yml` that is named and cannot be read is a beginning, too.
+    A connector's `config.yml` that is named and cannot be read is a beginning, too. The enrichment
+    has a switch besides.
     """
     source, destination = ends(feed)
     try:
         known = environment_of(feed, environment)
+        if feed == ENRICHMENT and not Settings(known).get(THREATSTREAM_ENRICH):
+            return False
     except SettingError:
         return True
     heads, tails = SOURCE_SIGNS[source], DESTINATION_SIGNS[destination]
@@ -77,11 +81,11 @@ def is_expected(feed: str, environment: Mapping[str, str]) -> bool:
     """Return whether a feed that has never run should be spoken of.
 
     Two vendors that are set up make several pairs, of which few are wanted: so only presets, which
-    have a playbook and a timer, and feeds that have a setting of their own, such as
-    `TAXII_TO_SENTINEL_FEED_MIN_CONFIDENCE`.
+    have a playbook and a timer, the enrichment, which has a switch, and feeds that have a setting
+    of their own, such as `TAXII_TO_SENTINEL_FEED_MIN_CONFIDENCE`.
     """
     prefix = f"{feed.replace('-', '_').upper()}_"
-    wanted = feed in PRESETS or any(name.startswith(prefix) for name in environment)
+    wanted = feed in (*PRESETS, ENRICHMENT) or any(name.startswith(prefix) for name in environment)
     return wanted and is_begun(feed, environment)
 
 
@@ -117,7 +121,7 @@ def _judge(
     facts = _facts(report) if report else {}
     ended = datetime.fromisoformat(report["finished"]) if report else now
     age, finished = now - ended, f"{ended:%Y-%m-%dT%H:%M:%SZ}"
-    if report and not begun and age > STILL_READ:
+    if report and not begun and (feed == ENRICHMENT or age > STILL_READ):
         message = f"It is switched off: it ran last {finished}; its settings are gone."
         return Health("ok", message, facts=facts)
     if problem is not None:

@@ -16,6 +16,9 @@ PRESETS: Final = (
     "opencti-to-defender",
     "anyrun-to-defender",
 )
+ENRICHMENT: Final = "anomali-to-anomali"
+"""The one feed onto itself: it tags what is there, and runs only where `THREATSTREAM_ENRICH` is."""
+
 SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "mdti": ("LOG_ANALYTICS_ENDPOINT", "SENTINEL_WORKSPACE_ID"),
     "threatconnect": ("THREATCONNECT_",),
@@ -27,11 +30,25 @@ SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
 """The sources, and how the names of their settings begin."""
 
 DESTINATIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "anomali": ("THREATSTREAM_",),
+    "anomali": (
+        *SOURCES["anomali"],
+        "THREATSTREAM_APPROVAL",
+        "THREATSTREAM_EXPIRE_DAYS",
+        "THREATSTREAM_MIN_SCORE",
+    ),
     "sentinel": ("SENTINEL_",),
     "defender": ("DEFENDER_", "MICROSOFT_DEFENDER_INTEL_"),
 }
 """The destinations, and how the names of their settings begin."""
+
+
+_ENRICHMENT_SETTINGS: Final = (
+    "FEED_SWEEP_PERCENT",
+    "FEED_MAX_REPUTATIONS",
+    *SOURCES["anomali"],
+    "THREATSTREAM_MIN_SCORE",
+    "THREATSTREAM_ENRICH",
+)
 
 
 def feed_names() -> tuple[str, ...]:
@@ -45,6 +62,8 @@ def setting_names(feed: str) -> tuple[str, ...]:
     """Return the names of the settings that a feed reads."""
     source, destination = ends(feed)
     heads = ("FEED_", *SOURCES[source], *DESTINATIONS[destination])
+    if feed == ENRICHMENT:
+        heads = _ENRICHMENT_SETTINGS
     known = (SENTINEL_WORKSPACE_ID.name, *(setting.name for setting in FEED_SETTINGS))
     return tuple(name for name in known if name.startswith(heads))
 
@@ -61,8 +80,10 @@ def ends(feed: str) -> tuple[str, str]:
 
 
 def _is_feed(name: str) -> bool:
-    """Return whether it is a feed: not one onto itself, nor one that Microsoft has already."""
+    """Return whether it is a feed: not one onto itself but one, nor what Microsoft has already."""
     source, _, destination = name.partition("-to-")
+    if name == ENRICHMENT:
+        return True
     if source == destination or name == "mdti-to-sentinel":
         return False
     return source in SOURCES and destination in DESTINATIONS

@@ -118,6 +118,7 @@ class Outcome:
     """What became of one operation, in the destination's own words where it refused.
 
     `awaiting_approval` is done as far as a machine can: a person decides there whether it counts.
+    What was rejected with a `remote_id` is there in part, so it will have to be dropped.
     """
 
     key: Key

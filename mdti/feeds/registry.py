@@ -11,10 +11,11 @@ from mdti.errors import SettingError
 from mdti.feeds import settings as names
 from mdti.feeds.destinations.defender import Defender
 from mdti.feeds.destinations.sentinel import Sentinel
-from mdti.feeds.destinations.threatstream import ThreatStream
+from mdti.feeds.destinations.threatstream import MARK, ThreatStream
+from mdti.feeds.destinations.threatstream_enrichment import ThreatStreamEnrichment
 from mdti.feeds.indicator import Severity, Tlp
 from mdti.feeds.ingest import Ask
-from mdti.feeds.names import ends
+from mdti.feeds.names import ENRICHMENT, ends
 from mdti.feeds.policy import Policy
 from mdti.feeds.ports import Destination, Source
 from mdti.feeds.route import Route, Terms
@@ -59,17 +60,24 @@ class Registry:
         """Return a feed, ready to run.
 
         `depth_days` replaces the source's own setting, `min_score` the floor of reputation. Raises
-        NotFound for no name of a feed.
+        NotFound for no name of a feed, SettingError for what is not set or not switched on.
         """
         source, _ = ends(name)
         settings = self._settings(name)
+        if name == ENRICHMENT and not settings.get(names.THREATSTREAM_ENRICH):
+            raise SettingError(
+                f"{ENRICHMENT} tags what is in ThreatStream already, and is not switched on.",
+                hint="Set THREATSTREAM_ENRICH to true.",
+            )
         route = self.route(name)
         if min_score is not None:
             route = replace(route, policy=replace(route.policy, min_reputation=min_score))
         asks = route.policy.min_reputation is not None
         return Feed(
             name=name,
-            source=self._source(source, settings, depth_days),
+            source=self._source(
+                source, settings, depth_days, bare_without=MARK if name == ENRICHMENT else None
+            ),
             route=route,
             frozen=_frozen(name, settings),
             sweep_percent=settings.get(names.FEED_SWEEP_PERCENT),
@@ -88,20 +96,30 @@ class Registry:
         elif place == "sentinel":
             sentinel = self._sentinel(name, settings)
             destination, terms = sentinel, _terms(sentinel)
+        elif name == ENRICHMENT:
+            tags = self._enrichment(settings)
+            destination, terms = tags, _terms(tags)
         else:
             stream = self._threatstream(name, settings)
             destination, terms = stream, _terms(stream)
         return Route(
             destination=destination,
             ledger=_ledger(name, settings),
-            policy=_policy(place, settings),
+            policy=_policy(name, settings),
             terms=terms,
         )
 
     def _settings(self, name: str) -> Settings:
         return Settings(names.environment_of(name, self._environment))
 
-    def _source(self, source: str, settings: Settings, depth_days: int | None) -> Source:
+    def _source(
+        self,
+        source: str,
+        settings: Settings,
+        depth_days: int | None,
+        *,
+        bare_without: str | None,
+    ) -> Source:
         transport = self._parts.transport_of(settings.environment)
         values, now = self._parts.values, self._parts.now
         if source == "mdti":
@@ -149,6 +167,7 @@ class Registry:
                 api_key=_needed(settings, names.THREATSTREAM_API_KEY),
                 transport=transport,
                 values=values,
+                bare_without=bare_without,
             )
         collections = _needed(settings, names.TAXII_COLLECTIONS)
         return TaxiiSource(
@@ -201,6 +220,17 @@ class Registry:
             sleep=self._parts.sleep,
         )
 
+    def _enrichment(self, settings: Settings) -> ThreatStreamEnrichment:
+        return ThreatStreamEnrichment(
+            transport=self._parts.transport_of(settings.environment),
+            values=self._parts.values,
+            username=_needed(settings, names.THREATSTREAM_USERNAME),
+            api_key=_needed(settings, names.THREATSTREAM_API_KEY),
+            url=settings.get(names.THREATSTREAM_URL),
+            now=self._parts.now,
+            sleep=self._parts.sleep,
+        )
+
 
 def _needed(settings: Settings, setting: Setting[T]) -> T:
     value = settings.get(setting)
@@ -209,7 +239,10 @@ def _needed(settings: Settings, setting: Setting[T]) -> T:
     return value
 
 
-def _policy(place: str, settings: Settings) -> Policy:
+def _policy(name: str, settings: Settings) -> Policy:
+    _, place = ends(name)
+    if name == ENRICHMENT:
+        return Policy(min_reputation=settings.get(names.THREATSTREAM_MIN_SCORE))
     floor = settings.get(names.FEED_MIN_REPUTATION)
     if place == "anomali":
         floor = settings.get(names.THREATSTREAM_MIN_SCORE)
@@ -220,7 +253,7 @@ def _policy(place: str, settings: Settings) -> Policy:
     )
 
 
-def _terms(destination: Defender | Sentinel | ThreatStream) -> Terms:
+def _terms(destination: Defender | Sentinel | ThreatStream | ThreatStreamEnrichment) -> Terms:
     return Terms(
         capacity=destination.limits.capacity,
         expire_days=destination.expire_days,
@@ -229,8 +262,13 @@ def _terms(destination: Defender | Sentinel | ThreatStream) -> Terms:
 
 
 def _ledger(name: str, settings: Settings) -> str:
-    """Return the name of the place: Sentinel keeps source systems apart, so each is one."""
+    """Return the name of the place: Sentinel keeps source systems apart, so each is one.
+
+    So do tags and imported rows in ThreatStream: what is sent as the one is not taken back there.
+    """
     _, place = ends(name)
+    if name == ENRICHMENT:
+        return "anomali-enrichment"
     if place != "sentinel":
         return place
     digest = hashlib.sha256(_source_system(name, settings).encode()).hexdigest()

@@ -146,7 +146,12 @@ THREATSTREAM_MIN_SCORE = number(
     75,
     0,
     100,
-    "Hosts and addresses whose reputation at Microsoft is lower are not sent to ThreatStream.",
+    "Hosts whose reputation at Microsoft is lower are not sent to ThreatStream, nor tagged there.",
+)
+THREATSTREAM_ENRICH = _flag(
+    "THREATSTREAM_ENRICH",
+    "Let anomali-to-anomali tag observables in ThreatStream with Microsoft's reputation of them.",
+    default="false",
 )
 THREATCONNECT_URL = _url("THREATCONNECT_URL", "Root of the ThreatConnect API.")
 THREATCONNECT_ACCESS_ID = _plain("THREATCONNECT_ACCESS_ID", "Access id of the API user.")

@@ -27,6 +27,9 @@ from mdti.render.escape import defang_host
 MALICIOUS_SCORE: Final = 75
 """Reputation from which Microsoft calls a host malicious (design section 7)."""
 
+SUSPICIOUS_SCORE: Final = 50
+"""Reputation from which Microsoft calls a host suspicious, by the brackets of Defender's page."""
+
 ROLE_WORDS: Final[dict[Role, str]] = {
     "name": "host name",
     "dedicated": "dedicated address",

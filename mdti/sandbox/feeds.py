@@ -1,13 +1,14 @@
 """The vendors of the feeds, with a few indicators each; all of one invented world.
 
-Five hosts of the story are in every feed, as their vendors would write them. ThreatStream and
-Sentinel hold what was written to them, and nothing at first.
+Five of the story are in every feed, as their vendors would write them; in ThreatStream a partner
+has them. Sentinel and Defender hold what was written to them, and nothing at first.
 """
 
 from typing import TYPE_CHECKING
 
 from mdti.sandbox.defender import Defender
 from mdti.sandbox.loganalytics import LogAnalytics
+from mdti.sandbox.observables import kind_of
 from mdti.sandbox.opencti import OpenCti
 from mdti.sandbox.sentinelupload import SentinelUpload
 from mdti.sandbox.taxii import Taxii
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 DOMAINS = ("invoice-inkwell.example", "quillpost.example", "velvet-drop.example")
 ADDRESS = "198.51.100.23"
+PARTNER = 99
+"""Another organisation of ThreatStream, which shares what it has."""
 HASH = "8f1c5a0e7b9d3f2a6c4e1d0b8a7f6e5d4c3b2a1908f7e6d5c4b3a29181706f5e"
 
 
@@ -40,6 +43,10 @@ def vendors(sandbox: "Sandbox") -> tuple[Vendor, ...]:
     workspace.put(("ipv4-addr:value", ADDRESS))
     connect.put("File", "", sha256=HASH)
     workspace.put(("file:hashes.'SHA-256'", HASH))
+    threatstream = ThreatStream(clock=clock)
+    for value in (*DOMAINS, ADDRESS, HASH):
+        itype = f"mal_{kind_of(value)}"
+        threatstream.observables.put(value, itype=itype, confidence=70, organisation=PARTNER)
     return (
         streams,
         taxii,
@@ -48,7 +55,7 @@ def vendors(sandbox: "Sandbox") -> tuple[Vendor, ...]:
         workspace,
         Defender(sandbox.tokens),
         SentinelUpload(sandbox.tokens),
-        ThreatStream(clock=clock),
+        threatstream,
     )
 
 

@@ -144,6 +144,16 @@ class Observables:
             self._touch(row, **fields)
             return row
 
+    def untag(self, number: int, tag: str) -> bool:
+        """Remove a tag by its id; False when the row has none of that id."""
+        with self._lock:
+            row = self._rows[number]
+            kept = [one for one in row["tags"] if one["id"] != tag]
+            if len(kept) == len(row["tags"]):
+                return False
+            self._touch(row, tags=kept)
+            return True
+
     def delete(self, number: int) -> None:
         """Remove a row."""
         with self._lock:
@@ -186,8 +196,8 @@ class Observables:
             name = tag["name"]
             if name not in known:
                 known.add(name)
-                mark = uuid.uuid5(_SPACE, name).hex[:3]
-                row["tags"] = [*row["tags"], {"id": mark, "name": name}]
+                mark = uuid.uuid5(_SPACE, name).hex[:12]
+                row["tags"] = [*row["tags"], {"id": mark, **tag}]
 
 
 def page(rows: Sequence[Row], request: Request) -> dict[str, Any]:

@@ -6,7 +6,8 @@
     POST   /api/v1/intelligence/import/         import with approval (form): 202 and a session
     GET    /api/v1/importsession/{id}/          how far a session is
     PATCH  /api/v1/importsession/{id}/approve_all/    approve it
-    POST   /api/v1/intelligence/{id}/tag/       add tags
+    POST   /api/v1/intelligence/{id}/tag/       add tags, also to what others own
+    DELETE /api/v1/intelligence/{id}/tag/{tag}/ remove one by its id
 
 Contract: opencti-anyrun-anomali-threatconnect 3. As there, a 202 proves nothing: names that do not
 resolve are dropped, an unknown itype makes a false positive, confidence is recomputed.
@@ -50,6 +51,8 @@ class ThreatStreamOptions:
     or ended in `errors`. `unresolved` are names that do not resolve, `benign` values that are known
     to be harmless: both are dropped in silence. `may_import` and `may_approve` are the rights to
     import with and without approval. `visible_after` is how many reads pass before an import shows.
+    `may_tag` is the right to tag, `untaggable` are values whose observables take no tags, and
+    `may_untag` is whether there is a way to remove one at all.
     """
 
     approval: Literal["automatic", "manual", "errors"] = "automatic"
@@ -58,6 +61,9 @@ class ThreatStreamOptions:
     unresolved: set[str] = field(default_factory=set)
     benign: set[str] = field(default_factory=set)
     visible_after: int = 0
+    may_tag: bool = True
+    may_untag: bool = True
+    untaggable: set[str] = field(default_factory=set)
     retry_after: bool = True
 
 
@@ -116,11 +122,12 @@ class ThreatStream:
         self._late: list[tuple[int, Callable[[], object]]] = []
 
     def settings(self, base_url: str) -> Mapping[str, str]:
-        """Return the settings that point the app at this organisation."""
+        """Return the settings that point the app at this organisation, and let it tag there."""
         return {
             "THREATSTREAM_URL": base_url,
             "THREATSTREAM_USERNAME": USERNAME,
             "THREATSTREAM_API_KEY": self.api_key,
+            "THREATSTREAM_ENRICH": "true",
         }
 
     def handle(self, request: Request) -> Reply:
@@ -179,9 +186,14 @@ class ThreatStream:
             case "POST", ["api", "v1", "intelligence", "import"]:
                 return self._open_session(request, verdict)
             case "POST", ["api", "v1", "intelligence", number, "tag"]:
-                row = self._editable(number)
-                self.observables.change(row["id"], tags=request.json()["tags"])
+                row = self._taggable(number)
+                self._later(
+                    partial(self.observables.change, row["id"], tags=request.json()["tags"])
+                )
                 return json_reply({"success": True}, status=201, verdict=verdict)
+            case "DELETE", ["api", "v1", "intelligence", number, "tag", tag]:
+                self._untag(self._taggable(number), tag)
+                return Reply(status=204, verdict=verdict)
             case "GET", ["api", "v1", "importsession", number]:
                 return json_reply(self._session(number).document(), verdict=verdict)
             case "PATCH", ["api", "v1", "importsession", number, "approve_all"]:
@@ -196,10 +208,28 @@ class ThreatStream:
         known = {name: value for name, value in wanted.items() if name in _CHANGEABLE}
         return self.observables.change(row["id"], **known)
 
-    def _editable(self, number: str) -> Row:
+    def _untag(self, row: Row, tag: str) -> None:
+        if not self.options.may_untag:
+            raise _Refused(405, "Method not allowed.")
+        if not self.observables.untag(row["id"], tag):
+            raise _Refused(404, "Not found.")
+
+    def _taggable(self, number: str) -> Row:
+        row = self._known(number)
+        if not self.options.may_tag:
+            raise _Refused(403, "Tagging is not permitted.")
+        if row["value"] in self.options.untaggable:
+            raise _Refused(403 if not row["is_editable"] else 400, "This takes no tags.")
+        return row
+
+    def _known(self, number: str) -> Row:
         row = self.observables.get(int(number))
         if row is None:
             raise _Refused(404, "Not found.")
+        return row
+
+    def _editable(self, number: str) -> Row:
+        row = self._known(number)
         if not row["is_editable"]:
             raise _Refused(403, "This observable belongs to another organisation.")
         return row

@@ -48,7 +48,7 @@ def test_a_run_shows_what_it_did_and_the_list_remembers_it(sandbox: Sandbox, cap
     assert "  accepted                 5\n" in shown
     assert main(["feed", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 16
+    assert len(lines) == 17
     assert "complete, 5 accepted, 0 removed" in lines[3]
     assert lines[0].endswith("never run")
 
@@ -89,6 +89,18 @@ def test_a_run_whose_rows_await_approval_is_done_and_shows_them(
     assert "  awaitingApproval         3\n" in shown
     assert main(["feed", "list"]) == 0
     assert "complete, 0 accepted, 0 removed, 3 awaiting approval" in capsys.readouterr().out
+
+
+def test_threatstream_is_tagged_in_the_sandbox_and_refused_where_it_is_not_switched_on(
+    sandbox: Sandbox, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["feed", "run", "anomali-to-anomali", "--sandbox"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("anomali-to-anomali: complete\n")
+    assert "  accepted                 2\n" in shown
+    monkeypatch.setenv("THREATSTREAM_ENRICH", "false")
+    assert main(["feed", "run", "anomali-to-anomali"]) == 1
+    assert "Set THREATSTREAM_ENRICH to true." in capsys.readouterr().err
 
 
 def test_what_is_no_feed_ends_with_1(sandbox: Sandbox, capsys: Out) -> None:

@@ -42,6 +42,22 @@ def test_a_feed_is_run_and_its_report_is_the_jobs_answer(service: Service, feed:
     assert service.get(f"/api/v1/feeds/{feed}").json()["lastRun"] == report
 
 
+def test_threatstream_is_tagged_over_http(service: Service) -> None:
+    answer = run(service, "anomali-to-anomali")
+    report = answer.json()
+    assert (answer.status_code, report["complete"], report["accepted"]) == (200, True, 2)
+    assert run(service, "anomali-to-anomali").json()["unchanged"] == 2
+
+
+def test_a_feed_that_is_not_switched_on_is_422_and_says_what_to_set(tmp_path: Path) -> None:
+    settings = {"THREATSTREAM_ENRICH": "false"}
+    with running(tmp_path / "state", settings, vendors=vendors) as service:
+        answer = run(service, "anomali-to-anomali")
+        assert service.get("/api/v1/feeds/anomali-to-anomali").status_code == 200
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"]["hint"] == "Set THREATSTREAM_ENRICH to true."
+
+
 def test_feeds_are_listed(service: Service) -> None:
     feeds = service.get("/api/v1/feeds").json()["feeds"]
     assert [feed["name"] for feed in feeds[:4]] == list(PRESETS)

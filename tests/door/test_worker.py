@@ -35,6 +35,7 @@ NAMES = {
     "threatconnect_to_sentinel",
     "opencti_to_defender",
     "anyrun_to_defender",
+    "anomali_to_anomali",
 }
 
 

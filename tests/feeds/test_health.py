@@ -11,7 +11,7 @@ import pytest
 
 from mdti.app import App
 from mdti.feeds.health import DESTINATION_SIGNS, SOURCE_SIGNS, is_begun, is_expected
-from mdti.feeds.names import DESTINATIONS, PRESETS, SOURCES, feed_names
+from mdti.feeds.names import DESTINATIONS, ENRICHMENT, PRESETS, SOURCES, feed_names
 from mdti.feeds.service import FeedRequest
 from mdti.feeds.sync import STILL_READ
 from mdti.sandbox.faults import Fault
@@ -234,4 +234,17 @@ def test_the_signs_of_every_end_are_settings_that_its_vendor_in_the_sandbox_name
     for feed in feed_names():
         assert is_begun(feed, environment), feed
         assert not is_begun(feed, {}), feed
-        assert is_expected(feed, environment) == (feed in PRESETS), feed
+        assert is_expected(feed, environment) == (feed in (*PRESETS, ENRICHMENT)), feed
+
+
+def test_the_enrichment_is_spoken_of_where_it_is_switched_on(world: World) -> None:
+    name = f"feed {ENRICHMENT}"
+    off = {"THREATSTREAM_ENRICH": "false"}
+    assert name not in world.checks(world.app(**off))
+    on = world.app()
+    assert world.checks(on)[name]["state"] == "warning"
+    on.run_feed(FeedRequest(feed=ENRICHMENT))
+    assert world.checks(on)[name]["state"] == "ok"
+    check = world.checks(world.app(**off))[name]
+    assert check["state"] == "ok"
+    assert check["message"].startswith("It is switched off")

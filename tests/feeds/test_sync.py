@@ -85,6 +85,22 @@ def test_what_cannot_be_removed_before_it_is_approved_awaits_that(place: Place) 
     assert destination.ours == wanted(source)
 
 
+def test_what_is_refused_and_there_in_part_is_removed_once_it_is_unwanted(place: Place) -> None:
+    source, destination = filled(1), FakeDestination(listable=False)
+    destination.verdict = lambda one: Outcome(one.key, "rejected", "half of it", "row-1")
+    report = place.run(source, destination).report
+    assert (report.rejected, report.complete) == ((("192.0.0.0", "half of it"),), True)
+    calls = len(destination.calls)
+    assert place.run(source, destination).report.rejected == report.rejected
+    assert len(destination.calls) == calls
+    source.remove("object-0")
+    destination.verdict = lambda one: None
+    assert place.run(source, destination).report.removed == 1
+    (asked,) = destination.calls[-1]
+    assert isinstance(asked, Drop)
+    assert asked.remote_id == "row-1"
+
+
 def test_a_second_run_sends_nothing(place: Place) -> None:
     source, destination = filled(), FakeDestination()
     place.run(source, destination)

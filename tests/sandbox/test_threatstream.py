@@ -275,6 +275,53 @@ def test_a_row_can_be_changed_tagged_and_deleted(caller: Caller) -> None:
     assert caller.send("DELETE", path).status_code == 404
 
 
+def test_tags_have_ids_by_which_one_is_removed_and_each_change_moves_the_row(
+    caller: Caller,
+) -> None:
+    put = caller.vendor.observables.put
+    for organisation in (67, 99):
+        row = put("bad.example", itype="mal_domain", organisation=organisation)
+        path = f"{DIRECT}{row['id']}/tag/"
+        updates = [row["update_id"]]
+        for name in ("one", "two"):
+            tag = {"tags": [{"name": name, "tlp": "red"}]}
+            assert caller.send("POST", path, json=tag).status_code == 201
+            updates.append(row["update_id"])
+        one, two = row["tags"]
+        assert (one["name"], one["tlp"], two["name"]) == ("one", "red", "two")
+        assert one["id"] != two["id"]
+
+        assert caller.send("DELETE", f"{path}{one['id']}/").status_code == 204
+        updates.append(row["update_id"])
+        assert [tag["name"] for tag in row["tags"]] == ["two"]
+        assert updates == sorted(set(updates))
+        assert caller.send("DELETE", f"{path}{one['id']}/").status_code == 404
+
+
+def test_tagging_may_be_forbidden_refused_or_for_ever(caller: Caller) -> None:
+    options, put = caller.vendor.options, caller.vendor.observables.put
+    own = put("bad.example", itype="mal_domain", tags=[{"name": "one"}])
+    theirs = put("bad.example", itype="mal_domain", organisation=99)
+    tag = {"tags": [{"name": "two", "tlp": "red"}]}
+
+    def statuses() -> list[int]:
+        return [
+            caller.send("POST", f"{DIRECT}{row['id']}/tag/", json=tag).status_code
+            for row in (own, theirs)
+        ]
+
+    options.may_tag = False
+    assert statuses() == [403, 403]
+    options.may_tag = True
+    options.untaggable.add("bad.example")
+    assert statuses() == [400, 403]
+    options.untaggable.clear()
+    options.may_untag = False
+    path = f"{DIRECT}{own['id']}/tag/{own['tags'][0]['id']}/"
+    assert caller.send("DELETE", path).status_code == 405
+    assert caller.send("POST", f"{DIRECT}1/tag/", json=tag).status_code == 404
+
+
 def test_another_organisations_row_cannot_be_changed(caller: Caller) -> None:
     row = caller.vendor.observables.put("bad.example", itype="mal_domain", organisation=99)
 

@@ -97,7 +97,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """A row of ThreatStream as it was read; `ours` when it carries our mark and may be changed."""
+    """A row of ThreatStream as it was read; `ours` when it carries our mark and may be changed.
+
+    Names of tags are without case; `tag_ids` has those of tags that can be told by an id.
+    """
 
     key: Key
     id: str
@@ -111,6 +114,7 @@ class Observed:
     tlp: str | None
     expires: str
     tags: frozenset[str]
+    tag_ids: tuple[tuple[str, str], ...] = ()
 
     def says(self, shape: Shape) -> bool:
         """Tell whether the row is active and says what the shape does."""
@@ -178,6 +182,7 @@ def observed_of(row: Mapping[str, Any], *, values: Values, mark: str) -> Observe
         tlp=row.get("tlp") if isinstance(row.get("tlp"), str) else None,
         expires=str(row.get("expiration_ts")),
         tags=tags,
+        tag_ids=tuple(_tag_ids(row.get("tags"))),
     )
 
 
@@ -277,3 +282,10 @@ def _tag_names(tags: object) -> Iterable[str]:
     found = tags if isinstance(tags, list) else []
     names = (tag.get("name") for tag in found if isinstance(tag, dict))
     return (name.casefold() for name in names if isinstance(name, str))
+
+
+def _tag_ids(tags: object) -> Iterable[tuple[str, str]]:
+    for tag in tags if isinstance(tags, list) else []:
+        name, number = (tag.get("name"), tag.get("id")) if isinstance(tag, dict) else (None, None)
+        if isinstance(name, str) and isinstance(number, str) and number:
+            yield name.casefold(), number

@@ -181,7 +181,7 @@ class Work:
         None for one that did not tell; the next apply asks again.
         """
         statuses: dict[str, str | None] = {}
-        for _ in self._looks():
+        for _ in looks(self._deadline, self._sleep):
             for number in numbers:
                 if statuses.get(number, "processing") in WORKING:
                     statuses[number] = self._status_or_none(number)
@@ -228,7 +228,7 @@ class Work:
         left = {one.key: one for one in part}
         done: dict[Key, Outcome] = {}
         shown: dict[str, Import] = {}
-        for _ in self._looks():
+        for _ in looks(self._deadline, self._sleep):
             rows = self._api.named(list(left), deadline=self._deadline)
             for key, one in list(left.items()):
                 row = next((row for row in rows[key] if row.ours), None)
@@ -266,15 +266,6 @@ class Work:
         for outcome in self._api.carrier.carry_out(imports, send):
             self._outcomes[outcome.key] = outcome
 
-    def _looks(self) -> Iterator[None]:
-        """Yield at once, and again after each wait that the deadline leaves time for."""
-        yield
-        for wait in WAITS:
-            if wait >= self._deadline.remaining():
-                return
-            self._sleep(wait)
-            yield
-
     def _status(self, number: str) -> str:
         if number not in self._statuses:
             self._statuses[number] = self._ask_status(number)
@@ -311,6 +302,16 @@ class Work:
         outcome = self._outcomes[key]
         if outcome.state == "pending":
             self._outcomes[key] = replace(outcome, remote_id=session.remote_id)
+
+
+def looks(deadline: Deadline, sleep: Callable[[float], object]) -> Iterator[None]:
+    """Yield at once, and again after each wait that the deadline leaves time for."""
+    yield
+    for wait in WAITS:
+        if wait >= deadline.remaining():
+            return
+        sleep(wait)
+        yield
 
 
 def _shows(one: Import, row: Observed) -> bool:

@@ -6,6 +6,7 @@ was deleted shows only in a full read. Facts: contracts, opencti-anyrun-anomali-
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -40,7 +41,12 @@ _NEVER = 9_000  # years; what ThreatStream writes for an observable without an e
 
 
 class AnomaliSource:
-    """The observables that one user of ThreatStream can see."""
+    """The observables that one user of ThreatStream can see.
+
+    With `bare_without`, a tag, it yields hosts alone, with nothing that anybody says of them, and
+    leaves out those that we imported under that tag: what their reputation is asked by. A tag that
+    somebody adds then changes nothing.
+    """
 
     name = "anomali"
 
@@ -53,12 +59,14 @@ class AnomaliSource:
         transport: Transport,
         values: Values,
         page: int = PAGE,
+        bare_without: str | None = None,
     ) -> None:
         self._url = f"{url.rstrip('/')}/api/v2/intelligence/"
         self._headers = (("Authorization", f"apikey {username}:{api_key}"),)
         self._asker = Asker(transport, _HINTS)
         self._values = values
         self._page_size = page
+        self._bare_without = bare_without
 
     def read(self, cursor: Cursor | None, *, full: bool, deadline: Deadline) -> Iterator[Batch]:
         """Yield pages of observables; see `mdti.feeds.ports.Source.read`."""
@@ -116,13 +124,26 @@ class AnomaliSource:
         if kind is None:
             return skip(source_id, version, "other kind of observable")
         make = partial(_indicator, item)
+        if self._bare_without is not None:
+            if kind != "host":
+                return skip(source_id, version, "no reputation for this kind")
+            names = {tag.casefold() for tag in _tags(item)}
+            if item.get("is_editable") is True and self._bare_without.casefold() in names:
+                return skip(source_id, version, "imported by us")
+            make = partial(_bare, item)
         found: list[tuple[ValueKind, object]] = [(kind, item.get("value"))]
         return upsert(source_id, version, found, values=self._values, make=make)
 
 
+def _bare(item: Mapping[str, Any], key: Key) -> Indicator:
+    # Not `modified_ts`, which our own tags move: of several observables the latest one stays so.
+    created = moment_of(item.get("created_ts"))
+    return Indicator(
+        key=key, modified=created or EPOCH, valid_from=created, valid_until=_until(item)
+    )
+
+
 def _indicator(item: Mapping[str, Any], key: Key) -> Indicator:
-    tags = [object_of(tag).get("name") for tag in list_of(item.get("tags"))[:200]]
-    until = moment_of(item.get("expiration_ts"))
     return Indicator(
         key=key,
         modified=moment_of(item.get("modified_ts")) or EPOCH,
@@ -131,11 +152,20 @@ def _indicator(item: Mapping[str, Any], key: Key) -> Indicator:
         severity=_SEVERITIES.get(text_of(object_of(item.get("meta")).get("severity"))),
         title=key.value[:200],
         threat_types=words_of([item.get("threat_type"), item.get("itype")]),
-        tags=words_of(tags),
+        tags=_tags(item),
         tlp=tlp_of(item.get("tlp")),
         valid_from=moment_of(item.get("created_ts")),
-        valid_until=None if until is None or until.year >= _NEVER else until,
+        valid_until=_until(item),
     )
+
+
+def _tags(item: Mapping[str, Any]) -> tuple[str, ...]:
+    return words_of([object_of(tag).get("name") for tag in list_of(item.get("tags"))[:200]])
+
+
+def _until(item: Mapping[str, Any]) -> datetime | None:
+    until = moment_of(item.get("expiration_ts"))
+    return None if until is None or until.year >= _NEVER else until
 
 
 def _number(value: object) -> int | None:

@@ -4,12 +4,14 @@ import pytest
 
 from tests.feeds.destinations.rig import Rig
 from tests.feeds.destinations.rig_defender import DefenderAllRig, DefenderRig
+from tests.feeds.destinations.rig_enrichment import EnrichmentRig
 from tests.feeds.destinations.rig_sentinel import SentinelRig
 from tests.feeds.destinations.rig_threatstream import SessionsRig, ThreatStreamRig
 
 RIGS: tuple[type[Rig], ...] = (
     DefenderAllRig,
     DefenderRig,
+    EnrichmentRig,
     SentinelRig,
     SessionsRig,
     ThreatStreamRig,
@@ -27,6 +29,13 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 def defender() -> Iterator[DefenderRig]:
     with DefenderRig().running() as running:
         assert isinstance(running, DefenderRig)
+        yield running
+
+
+@pytest.fixture
+def enrichment() -> Iterator[EnrichmentRig]:
+    with EnrichmentRig().running() as running:
+        assert isinstance(running, EnrichmentRig)
         yield running
 
 

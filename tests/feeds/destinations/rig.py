@@ -56,6 +56,10 @@ class Rig(ABC):
     lists: ClassVar[bool] = True
     shares_values: ClassVar[bool] = False
     """True where somebody else's row with the same value is another row."""
+    one_call: ClassVar[bool] = True
+    """True where a batch is one request."""
+    hosts_only: ClassVar[bool] = False
+    """True where nothing but hosts and addresses has a row."""
 
     def __init__(self) -> None:
         self.clock = Clock()

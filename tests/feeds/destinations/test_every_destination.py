@@ -51,7 +51,7 @@ def test_a_whole_batch_goes_at_once(rig: Rig) -> None:
     assert set(states(outcomes)) == {"accepted"}
     assert rig.present() == sorted(values)
     writes = [seen for seen in rig.sandbox.requests if seen.method != "GET"]
-    assert len(writes) == 1
+    assert len(writes) == (1 if rig.one_call else size)
 
 
 def test_a_refused_row_does_not_take_others_with_it(rig: Rig) -> None:
@@ -218,6 +218,9 @@ def test_every_kind_that_has_a_key_is_taken_and_dropped(
 ) -> None:
     destination = rig.destination()
     item = indicator(value, kind)
+    if rig.hosts_only and kind not in {"ipv4", "ipv6", "domain"}:
+        assert isinstance(destination.key(item), Skip)
+        return
     assert destination.key(item) == item.key
 
     [outcome] = rig.apply(put(item))
@@ -386,6 +389,9 @@ def test_hostile_texts_travel_as_texts(rig: Rig) -> None:
 
 def test_an_address_with_quotes_is_put_found_and_dropped(rig: Rig) -> None:
     key = rig.destination().key(indicator("https://bad.example/it's?a='b'&c=%27;d", "url"))
+    if rig.hosts_only:
+        assert isinstance(key, Skip)
+        return
     assert isinstance(key, Key)
     item = indicator(key.value, "url")
 

@@ -3,8 +3,10 @@ from collections.abc import Iterator
 import pytest
 
 from mdti.errors import BadAnswer
-from mdti.feeds.ports import Remove
+from mdti.feeds.indicator import Indicator, Key
+from mdti.feeds.ports import Remove, Upsert
 from tests.feeds.sources.mirror import Mirror
+from tests.feeds.sources.rig import NOW
 from tests.feeds.sources.rig_anomali import AnomaliRig
 from tests.net.rude import reply, rude
 
@@ -63,6 +65,51 @@ def test_the_key_is_in_no_address(rig: AnomaliRig) -> None:
     rig.read()
 
     assert all("api_key" not in seen.query for seen in rig.sandbox.requests)
+
+
+def test_asked_for_bare_hosts_it_says_nothing_of_them_that_a_tag_could_change(
+    rig: AnomaliRig,
+) -> None:
+    rig.rows.put("bad.example", itype="c2_domain", confidence=80, severity="high", tlp="red")
+    rig.rows.put("192.0.2.10", itype="mal_ip", expires="9999-12-31T00:00:00")
+    rig.rows.put("http://bad.example/", itype="mal_url")
+    rig.rows.put("ours.example", itype="mal_domain", tags=[{"name": "Our-Mark"}])
+    rig.rows.put("theirs.example", itype="mal_domain", tags=[{"name": "our-mark"}], organisation=99)
+    source = rig.source(bare_without="our-mark")
+    before = Mirror().apply(list(source.read(None, full=False, deadline=rig.deadline())))
+    for row in rig.rows.rows():
+        rig.rows.change(row["id"], tags=[{"name": "another"}], severity="low", confidence=1)
+    rig.clock.pass_(hours=1)
+
+    after = Mirror().apply(list(source.read(None, full=False, deadline=rig.deadline())))
+
+    told = {one.key.value: one for one in after.indicators()}
+    assert set(told) == {"bad.example", "192.0.2.10", "theirs.example"}
+    assert list(before.indicators()) == list(after.indicators())
+    address = told["192.0.2.10"]
+    assert address == Indicator(
+        key=Key("ipv4", "192.0.2.10"), modified=NOW, valid_from=NOW, valid_until=None
+    )
+    assert told["bad.example"].valid_until is not None
+
+
+def test_what_gets_no_reputation_is_skipped_with_a_reason(rig: AnomaliRig) -> None:
+    rig.rows.put("ab" * 32, itype="mal_md5")
+    rig.rows.put("x@bad.example", itype="mal_email")
+    rig.rows.put("ours.example", itype="mal_domain", tags=[{"name": "our-mark"}])
+    source = rig.source(bare_without="our-mark")
+
+    changes = [
+        change
+        for batch in source.read(None, full=False, deadline=rig.deadline())
+        for change in batch.changes
+    ]
+
+    assert [change.skipped for change in changes if isinstance(change, Upsert)] == [
+        {"no reputation for this kind": 1},
+        {"no reputation for this kind": 1},
+        {"imported by us": 1},
+    ]
 
 
 @pytest.mark.parametrize("document", [[], {}, {"objects": None}])
