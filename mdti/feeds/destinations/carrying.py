@@ -17,9 +17,9 @@ from mdti.errors import (
     ServerFault,
     Throttled,
 )
+from mdti.feeds.asking import Hints, explained
 from mdti.feeds.indicator import Key
 from mdti.feeds.ports import Outcome
-from mdti.feeds.sources.asking import Hints, explained
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response
 from mdti.net.transport import Transport

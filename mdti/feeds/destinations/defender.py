@@ -21,13 +21,13 @@ from mdti.errors import (
     SettingError,
     Unauthorized,
 )
+from mdti.feeds.asking import Hints, Now, document_of, utc_now
 from mdti.feeds.destinations.carrying import REFUSED, Carrier, pending
 from mdti.feeds.destinations.defender_import import ImportRow, judge_import
 from mdti.feeds.destinations.defender_rows import DefenderRows, policy_of
 from mdti.feeds.destinations.defender_tenant import Tenant
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.ports import Drop, Limits, Operation, Outcome, Owned, Put, Skip
-from mdti.feeds.sources.asking import Hints, Now, document_of, utc_now
 from mdti.feeds.values import Values
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response

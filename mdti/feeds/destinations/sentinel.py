@@ -14,11 +14,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mdti.errors import BadAnswer, Forbidden, Missing, SettingError, Unauthorized
+from mdti.feeds.asking import Hints, Now, utc_now
 from mdti.feeds.destinations.carrying import Carrier
 from mdti.feeds.destinations.sentinel_objects import SentinelObjects, created_of, remember
 from mdti.feeds.indicator import Indicator, Key, Tlp
 from mdti.feeds.ports import Drop, Limits, Operation, Outcome, Skip
-from mdti.feeds.sources.asking import Hints, Now, utc_now
 from mdti.feeds.values import Refused, Values
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, get_args
 
 from mdti.errors import MdtiError, SettingError
+from mdti.feeds.asking import Now, utc_now
 from mdti.feeds.destinations.carrying import pending
 from mdti.feeds.destinations.threatstream_api import ThreatStreamApi
 from mdti.feeds.destinations.threatstream_rows import Shape, shape_of
 from mdti.feeds.destinations.threatstream_work import Approval, Work
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.ports import Drop, Limits, Operation, Outcome, Owned, Put, Skip
-from mdti.feeds.sources.asking import Now, utc_now
 from mdti.feeds.values import Refused, Values
 from mdti.net.deadline import Deadline
 from mdti.net.transport import Transport

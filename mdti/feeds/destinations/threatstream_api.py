@@ -6,10 +6,10 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 from mdti.errors import BadAnswer, Forbidden, MdtiError, Missing, SettingError, Unauthorized
+from mdti.feeds.asking import Hints, document_of
 from mdti.feeds.destinations.carrying import Carrier
 from mdti.feeds.destinations.threatstream_rows import Observed, observed_of, pattern_of
 from mdti.feeds.indicator import Key
-from mdti.feeds.sources.asking import Hints, document_of
 from mdti.feeds.values import Values
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from mdti.errors import ApiError, Forbidden, MdtiError, Missing, Unauthorized
+from mdti.feeds.asking import Hints, Now, explained, utc_now
 from mdti.feeds.destinations.rating import worth
 from mdti.feeds.destinations.threatstream import CALLS_PER_MINUTE, MARK
 from mdti.feeds.destinations.threatstream_api import HINTS, ThreatStreamApi
@@ -25,7 +26,6 @@ from mdti.feeds.destinations.threatstream_work import looks
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.policy import SCORED_KINDS
 from mdti.feeds.ports import Limits, Operation, Outcome, Put, Skip
-from mdti.feeds.sources.asking import Hints, Now, explained, utc_now
 from mdti.feeds.values import Refused, Values
 from mdti.net.deadline import Deadline
 from mdti.net.transport import Transport

@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mdti.errors import BadAnswer, DeadlineExceeded, Forbidden, Missing, Unauthorized
+from mdti.feeds.asking import Asker, Hints, document_of
 from mdti.feeds.fields import EPOCH, list_of, object_of, percent_of, text_of, tlp_of, words_of
 from mdti.feeds.indicator import Indicator, Key, Severity
 from mdti.feeds.ports import Batch, Change, Cursor, Phase, Remove
-from mdti.feeds.sources.asking import Asker, Hints, document_of
 from mdti.feeds.sources.building import skip, unreadable, upsert
 from mdti.feeds.values import ValueKind, Values
 from mdti.moment import moment_of

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from mdti.errors import Forbidden, Missing, Unauthorized
-from mdti.feeds.sources.asking import Hints, Now, utc_now
+from mdti.feeds.asking import Hints, Now, utc_now
 from mdti.feeds.sources.taxii import PAGE, Dialect, TaxiiSource
 from mdti.feeds.values import Values
 from mdti.net.transport import Transport

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import quote
 
 from mdti.errors import ApiError, BadAnswer, DeadlineExceeded, Forbidden, Missing, Unauthorized
+from mdti.feeds.asking import Asker, Hints, server_time
 from mdti.feeds.fields import list_of, object_of, stamp
 from mdti.feeds.ports import Batch, Cursor, Phase
-from mdti.feeds.sources.asking import Asker, Hints, server_time
 from mdti.feeds.sources.mdti_rows import Row, changes_of
 from mdti.feeds.values import Values
 from mdti.moment import moment_of

@@ -26,8 +26,8 @@ from mdti.errors import (
     Missing,
     Unauthorized,
 )
+from mdti.feeds.asking import Hints, explained
 from mdti.feeds.ports import Batch, Cursor, Phase
-from mdti.feeds.sources.asking import Hints, explained
 from mdti.feeds.sources.opencti_events import (
     BEGINNING,
     Drain,

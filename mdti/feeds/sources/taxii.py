@@ -21,9 +21,7 @@ from mdti.errors import (
     SettingError,
     Unauthorized,
 )
-from mdti.feeds.fields import EPOCH, object_of
-from mdti.feeds.ports import Batch, Change, Cursor, Phase
-from mdti.feeds.sources.asking import (
+from mdti.feeds.asking import (
     Asker,
     Hints,
     Now,
@@ -32,6 +30,8 @@ from mdti.feeds.sources.asking import (
     server_time,
     utc_now,
 )
+from mdti.feeds.fields import EPOCH, object_of
+from mdti.feeds.ports import Batch, Change, Cursor, Phase
 from mdti.feeds.sources.stix import change_of
 from mdti.feeds.values import Values
 from mdti.moment import moment_of

@@ -23,9 +23,9 @@ from mdti.errors import (
     SettingError,
     Unauthorized,
 )
+from mdti.feeds.asking import Asker, Hints, Now, document_of, server_time, utc_now
 from mdti.feeds.fields import EPOCH, object_of, stamp
 from mdti.feeds.ports import Batch, Change, Cursor, Phase
-from mdti.feeds.sources.asking import Asker, Hints, Now, document_of, server_time, utc_now
 from mdti.feeds.sources.threatconnect_objects import Reading, summaries_of, type_of
 from mdti.feeds.values import Values
 from mdti.moment import moment_of

@@ -1,4 +1,4 @@
-"""How sources ask: one request, the server's time, and errors that say what to do."""
+"""How feeds ask: one request, the server's time, and errors that say what to do."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Sends one source's requests; `hints` go with the errors that a person has to mend."""
+    """Sends requests; `hints` go with the errors that a person has to mend."""
 
     transport: Transport
     hints: Hints
