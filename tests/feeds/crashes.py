@@ -6,13 +6,15 @@ lease in the store, a call of the destination) or brings something in (a page of
 
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
+from mdti.errors import Conflict
 from mdti.feeds.ports import Limits
 from mdti.feeds.route import Terms
 from tests.feeds.effects import Effects, Killed, When
@@ -21,6 +23,7 @@ from tests.feeds.under_way import BusyDestination, threads_of
 
 SIZE = 30
 PARALLEL = 3
+_ROLES = ("leases", "runs", "pointer", "journal")
 
 
 @dataclass
@@ -75,7 +78,7 @@ class Scene:
                 assert self.destination.ours == desired
             assert self.destination.wrongs == []
             calls = len(self.destination.calls)
-            self._run(self.sources[1])
+            self._run(self.sources[-1])
             assert len(self.destination.calls) == calls
 
     def change(self) -> None:
@@ -86,7 +89,12 @@ class Scene:
 
     def _run(self, source: FakeSource) -> None:
         self.runs += 1
-        report = self.place.run(source, self.destination).report
+        try:
+            report = self.place.run(source, self.destination).report
+        except Conflict:
+            # It stood still while it took the feed's lease.
+            assert self.destination.effects.paused
+            return
         if self.destination.effects.at is None:
             assert report.error is None
 
@@ -102,7 +110,6 @@ class Stage:
 
     first: Scene
     revokes: bool
-    parallel: int
 
     def scene(self, place: Place, *, seed: int = 0) -> Scene:
         """Return the scene in a place that has a copy of its state."""
@@ -133,14 +140,15 @@ def stage(
     revokes: bool = False,
     parallel: int = 1,
     capacity: int | None = None,
+    feeds: Literal[1, 2] = 2,
 ) -> Stage:
-    """Return a stage where both feeds have run, and changes of every kind are to follow."""
+    """Return a stage where the feeds have run, and changes of every kind are to follow."""
     limits = Limits(batch=6, per_minute=60_000, parallel=parallel)
     page = 10
     main, other = sources = [FakeSource("taxii", page=page), FakeSource("anyrun", page=page)]
     place = Place(folder)
     place.terms = Terms(capacity=capacity)
-    made = Scene(place, sources, _destination(limits, revokes, 0))
+    made = Scene(place, sources[:feeds], _destination(limits, revokes, 0))
     for number in range(size):
         main.put(f"object-{number}", ip(number))
     for number in range(size // 2, size):
@@ -152,7 +160,7 @@ def stage(
         main.remove(f"object-{number}")
     for number in range(size, size + size // 3):
         main.put(f"object-{number}", ip(number))
-    return Stage(made, revokes, parallel)
+    return Stage(made, revokes)
 
 
 def _destination(limits: Limits, revokes: bool, seed: int) -> FakeDestination:
@@ -184,24 +192,36 @@ class Figures:
 Places = Callable[[], Place]
 """Gives one place after the other, each with a copy of a stage's state."""
 
-Points = Callable[[int], Iterable[tuple[int, When]]]
-"""Chooses, of so many effects, those to end or to pause at."""
+Points = Callable[[Sequence[str]], Iterable[tuple[int, When]]]
+"""Chooses, of the effects with these names, those to end or to pause at."""
 
 
-def every(count: int) -> Iterator[tuple[int, When]]:
+def every(names: Sequence[str]) -> Iterator[tuple[int, When]]:
     """Choose the moments before and after each effect."""
-    for at in range(1, count + 1):
+    for at in range(1, len(names) + 1):
         yield at, "before"
         yield at, "after"
 
 
-def each(count: int) -> Iterator[tuple[int, When]]:
+def one_of_each_kind(names: Sequence[str], *, seed: int) -> Iterator[tuple[int, When]]:
+    """Choose the moment before or after one effect of each kind, by a seeded die."""
+    die = random.Random(seed)
+    kinds: dict[tuple[str, str], list[int]] = {}
+    for at, name in enumerate(names, 1):
+        verb, _, key = name.partition(" ")
+        role = next((part for part in _ROLES if part in key), "")
+        kinds.setdefault((verb, role), []).append(at)
+    for numbers in kinds.values():
+        yield die.choice(numbers), die.choice(("before", "after"))
+
+
+def each(names: Sequence[str]) -> Iterator[tuple[int, When]]:
     """Choose the moment before the first effect and that after each.
 
     What is before the next is after the one before it, and the process forgets all else.
     """
     yield 1, "before"
-    for at in range(1, count + 1):
+    for at in range(1, len(names) + 1):
         yield at, "after"
 
 
@@ -213,8 +233,9 @@ def folders(stage: Stage, folder: Path) -> Places:
 
 def end(stage: Stage, places: Places, points: Points = every) -> Figures:
     """End the process at each of the points; raise AssertionError where something was lost."""
-    figures = Figures(_effects(stage, places))
-    for at, when in points(figures.effects):
+    names = _effects(stage, places)
+    figures = Figures(len(names))
+    for at, when in points(names):
         made = stage.scene(places(), seed=at)
         assert not made.run_until(Effects(at, when)), (at, when)
         made.check()
@@ -227,8 +248,9 @@ def pause(stage: Stage, places: Places, points: Points = every) -> Figures:
 
     Raises AssertionError where it then makes a call, or keeps anything but its report.
     """
-    figures = Figures(_effects(stage, places))
-    for at, when in points(figures.effects):
+    names = _effects(stage, places)
+    figures = Figures(len(names))
+    for at, when in points(names):
         made = stage.scene(places(), seed=at)
         effects = Effects(at, when)
         effects.pause = partial(_meanwhile, made, effects)
@@ -273,8 +295,8 @@ def _refused(effects: Effects) -> None:
     assert effects.done.count("call") <= int(_on_its_way(effects)), (at, name)
 
 
-def _effects(stage: Stage, places: Places) -> int:
+def _effects(stage: Stage, places: Places) -> list[str]:
     made, effects = stage.scene(places()), Effects()
     assert made.run_until(effects)
     made.check()
-    return effects.count
+    return effects.log

@@ -186,6 +186,11 @@ class FakeDestination:
         return outcomes
 
     @property
+    def on_the_way(self) -> set[Key]:
+        """The rows of calls that have left a process and have not landed."""
+        return set()
+
+    @property
     def ours(self) -> dict[Key, Indicator | None]:
         return {key: cell.indicator for key, cell in self.rows.items() if cell.ours}
 

@@ -152,8 +152,10 @@ class Story:
         }
 
     def _occupy(self, key: Key) -> None:
-        if key not in self.destination.rows:
-            self.foreign[key] = self.destination.rows[key] = Cell(None, False, "theirs")
+        """Let somebody else make a row, but not while a call of ours is on its way to it."""
+        if key in self.destination.rows or key in self.destination.on_the_way:
+            return
+        self.foreign[key] = self.destination.rows[key] = Cell(None, False, "theirs")
 
     def _use(self, effects: Effects) -> None:
         self.place.effects = self.destination.effects = effects

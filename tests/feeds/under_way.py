@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from mdti.feeds.indicator import Key
 from mdti.feeds.ports import Limits, Operation, Outcome, Owned
 from mdti.net.deadline import Deadline
 from tests.feeds.fakes import FakeDestination
@@ -56,6 +57,10 @@ class BusyDestination(FakeDestination):
             return self._rows()
         self.land_late()
         return None
+
+    @property
+    def on_the_way(self) -> set[Key]:
+        return {operation.key for call in self.left for operation in call.operations}
 
     def land_one(self) -> None:
         """Carry out one of the calls that have left."""
