@@ -223,24 +223,30 @@ CONNECTOR_NAMES: Final = {
 """The OpenCTI connector's names, and what they are here for `opencti-to-defender`."""
 
 _IDENTITY: Final = "AZURE_"
-_ON_AZURE: Final = "IDENTITY_ENDPOINT"
+_HAS_IDENTITY: Final = (
+    "IDENTITY_ENDPOINT",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+)
+"""What says that there is an identity already: Azure's own, or one that is configured."""
 
 
 def environment_of(feed: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment as one feed sees it: its own overrides under the plain names.
 
-    The connector's credentials count outside Azure only, where there is no managed identity.
+    The connector's credentials count as a whole, and only where there is no other identity: half
+    of one and half of another would be a stranger's.
     Raises SettingError when the connector's `config.yml` cannot be read.
     """
     known = dict(environment)
     if feed == "opencti-to-defender":
         known = _config(environment.get(OPENCTI_CONFIG.name, "")) | known
+        has_identity = any(known.get(name) for name in _HAS_IDENTITY)
         for theirs, ours in CONNECTOR_NAMES.items():
-            if not known.get(theirs):
-                continue
-            if ours.startswith(_IDENTITY) and (_ON_AZURE in known or known.get(ours)):
-                continue
-            known[ours] = known[theirs]
+            if known.get(theirs) and not (has_identity and ours.startswith(_IDENTITY)):
+                known[ours] = known[theirs]
         base = known.get("MICROSOFT_DEFENDER_INTEL_BASE_URL", "").strip().rstrip("/")
         if base and not known.get(DEFENDER_SCOPE.name):
             known[DEFENDER_SCOPE.name] = f"{base}/.default"

@@ -233,6 +233,8 @@ def test_the_connectors_own_names_count_for_its_feed_alone(tmp_path: Path) -> No
     assert (known["DEFENDER_ACTION"], known["DEFENDER_EXPIRE_DAYS"]) == ("Block", "7")
     assert known["DEFENDER_SCOPE"] == "https://api-gcc.securitycenter.microsoft.us/.default"
     assert known["AZURE_TENANT_ID"] == "theirs"
+    other = environment_of("opencti-to-defender", {**environment, "AZURE_CLIENT_ID": "ours"})
+    assert (other["AZURE_CLIENT_ID"], other.get("AZURE_TENANT_ID")) == ("ours", None)
     on_azure = {**environment, "IDENTITY_ENDPOINT": "http://localhost/msi"}
     assert "AZURE_TENANT_ID" not in environment_of("opencti-to-defender", on_azure)
     assert "DEFENDER_ACTION" not in environment_of("anyrun-to-defender", environment)
