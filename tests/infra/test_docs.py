@@ -1,4 +1,4 @@
-"""docs/deploy.md is followed step by step, and its tables are compared with the code."""
+"""docs/deploy.md is followed step by step; its tables and those of operations.md are the code's."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ from tests.playbooks.arm import load
 from tools.compose import PLAYBOOKS
 
 PAGE = ROOT / "docs" / "deploy.md"
-TEXT = PAGE.read_text("utf-8")
+TEXT = "\n".join(page.read_text("utf-8") for page in (PAGE, PAGE.with_name("operations.md")))
 SAYERS = (
     "status",
     "settings",

@@ -1,4 +1,7 @@
-"""The queries that the app itself writes, read by Microsoft's parser."""
+"""The queries that the app writes or its documents give, read by Microsoft's parser."""
+
+import re
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +28,13 @@ ADVANCED_HUNTING = LOG_ANALYTICS | {
     "DeviceNetworkEvents": f"Timestamp: datetime, {DEVICES}",
     "DeviceTvmSoftwareVulnerabilities": """DeviceId: string, DeviceName: string, CveId: string,
         SoftwareName: string""",
+}
+
+APP_LOGS = {
+    "AppTraces": """TimeGenerated: datetime, Message: string, SeverityLevel: int,
+        OperationName: string""",
+    "AppRequests": """TimeGenerated: datetime, Name: string, ResultCode: string, DurationMs: real,
+        Success: bool""",
 }
 
 
@@ -76,4 +86,12 @@ def test_what_the_feed_asks_of_the_workspace_is_right() -> None:
     readings = read(TABLES, rig.asked)
     assert len(readings) >= 6
     for query, reading in zip(rig.asked, readings, strict=True):
+        assert reading.complaints == (), query
+
+
+def test_the_queries_for_operators_are_right() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    queries = re.findall(r"^```kusto\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(queries) == 3
+    for query, reading in zip(queries, read(APP_LOGS, queries), strict=True):
         assert reading.complaints == (), query
