@@ -282,7 +282,7 @@ class Applying:
             row = replace(before, intent=intent, refused=refused, reason=reason)
             if outcome.remote_id is None:
                 return row
-            return replace(row, held=True, remote_id=outcome.remote_id)
+            return replace(row, held=True, remote_id=outcome.remote_id, sent=None)
         if outcome.state == "over_cap" and put:
             self._full = True
             self._tally.over_cap += 1

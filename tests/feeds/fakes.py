@@ -87,18 +87,17 @@ class FakeSource:
 
     def read(self, cursor: Cursor | None, *, full: bool, deadline: Deadline) -> Iterator[Batch]:
         self.asked.append((cursor, full))
+        begin = cursor if cursor is not None and not full else {"at": str(len(self.log))}
         if cursor is None or full or "page" in cursor:
-            begin = cursor if cursor is not None and not full else {"at": str(len(self.log))}
             yield from self._snapshot(begin)
-            return
-        at = int(cursor["at"])
+        at = int(begin["at"])
         while at < len(self.log):
             changes = tuple(self.log[at : at + self.page])
             at += len(changes)
             yield self._batch(changes, {"at": str(at)}, "delta")
 
     def _snapshot(self, begin: Cursor) -> Iterator[Batch]:
-        """List the living by name; what changes meanwhile follows from where the log was."""
+        """List the living by name; what changed meanwhile is read in the log after that."""
         after = begin.get("page", "")
         objects = [change for name, change in sorted(self.living.items()) if name > after]
         while len(objects) > self.page:

@@ -56,6 +56,15 @@ class Weather:
     def answer(self, operation: Operation, *, done: bool) -> Outcome | None:
         if self.die.random() >= 0.3:
             return None
+        if done and isinstance(operation, Put):
+            there = self.destination.rows[operation.key].remote_id
+            return self.die.choice(
+                (
+                    Outcome(operation.key, "pending", "no answer"),
+                    Outcome(operation.key, "awaiting_approval", "a person decides", there),
+                    Outcome(operation.key, "rejected", "there in part", there),
+                )
+            )
         if done:
             return Outcome(operation.key, "pending", "no answer")
         return Outcome(operation.key, self.die.choice(_NOT_DONE), "not done")
@@ -196,6 +205,20 @@ def test_i6_a_refusal_after_an_unknown_end_does_not_vouch_for_what_was_sent_befo
     destination.verdict = lambda operation: Outcome(operation.key, state, "no")
     place.run(source, destination)
     destination.after = destination.verdict = lambda operation: None
+    source.put("object", ip(1, confidence=80))
+    place.run(source, destination)
+    assert destination.ours == wanted(source)
+
+
+def test_i6_a_row_refused_but_there_in_part_is_not_what_was_sent_before(place: Place) -> None:
+    source, destination = FakeSource(), FakeDestination()
+    source.put("object", ip(1, confidence=80))
+    place.run(source, destination)
+    source.put("object", ip(1, confidence=90))
+    there = destination.rows[ip(1).key].remote_id
+    destination.after = lambda operation: Outcome(operation.key, "rejected", "in part", there)
+    place.run(source, destination)
+    destination.after = lambda operation: None
     source.put("object", ip(1, confidence=80))
     place.run(source, destination)
     assert destination.ours == wanted(source)
