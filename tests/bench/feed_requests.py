@@ -5,10 +5,10 @@ destination's: everything is new, then all of it has changed, then nothing has. 
 when somebody sleeps. What is counted are requests to the destination, reads among them.
 Run: `python -m tests.bench.feed_requests [FEED ...]`.
 
-What the connectors do (contract of the sources, 1.5, 2.2 and 8; of the predecessors, 7): those of
-MDTI, ThreatConnect and OpenCTI send one request for each indicator, OpenCTI's two when it changes.
-ANY.RUN's own function deletes and imports everything again at each run, 500 at a time, changed or
-not, after it has listed it.
+What the connectors do (their documents; contract of the sources, 1.5, 2.2 and 8): the playbooks of
+MDTI and ThreatConnect send one request for each indicator in a loop, OpenCTI's connector one for
+each that is new and two for each that changed. ANY.RUN's function lists, deletes and imports
+everything again at each run, 500 at a time, changed or not.
 """
 
 import math
@@ -54,7 +54,7 @@ class ScoredRig(MdtiRig):
 
 
 def one_each(rows: int, phase: str) -> int:
-    """Return the requests of a connector that sends one for each indicator that is new or not."""
+    """Return the requests of a connector that sends one for each indicator, new or changed."""
     return 0 if phase == "unchanged" else rows
 
 
