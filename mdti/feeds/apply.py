@@ -16,7 +16,7 @@ from mdti.feeds.ledger import Ledger, Task, Wish
 from mdti.feeds.mirror import Mirror, Mirrored
 from mdti.feeds.pace import Pace
 from mdti.feeds.payload import encode
-from mdti.feeds.plan import Intent, Row, expiry, fingerprint, rank
+from mdti.feeds.plan import Decision, Intent, Row, expiry, fingerprint, rank
 from mdti.feeds.policy import Waiting, Wanted, judge
 from mdti.feeds.ports import Drop, Operation, Outcome, Put, Skip
 from mdti.feeds.report import MOST_REJECTED, Tally
@@ -51,7 +51,8 @@ class Applying:
 
     `routes` are those of `mirrors`, in their order; the first of each is the feed that runs, whose
     skipped items are counted. `executor` carries calls that may be under way at once; None makes
-    them one after the other.
+    them one after the other. `unread` names a feed whose source has yet to be read again before
+    anything may be removed.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class Applying:
         now: Callable[[], datetime],
         deadline: Deadline,
         tally: Tally,
+        unread: str | None = None,
     ) -> None:
         self._ledger, self._mirrors, self._routes = ledger, mirrors, routes
         self._destination, self._terms = routes[0].destination, routes[0].terms
         self._pace, self._hold, self._executor = pace, hold, executor
         self._now, self._deadline, self._tally = now, deadline, tally
-        self._full = False
+        self._unread, self._full = unread, False
         self._settled: list[Row] = []
 
     def run(self) -> None:
@@ -93,10 +95,7 @@ class Applying:
         tally = self._tally
         tally.removed += len(self._ledger.unfinished())
         self._want()
-        decisions = self._ledger.plan(
-            now=self._seconds,
-            expire_days=[r.terms.expire_days if r.renews else None for r in self._routes],
-        )
+        decisions = self._decide()
         tally.accepted = decisions.get("put", 0)
         tally.removed += decisions.get("drop", 0)
         tally.unchanged = decisions.get("unchanged", 0)
@@ -110,11 +109,18 @@ class Applying:
             [_removal(row) for row in unfinished[start : start + size]]
             for start in range(0, len(unfinished), size)
         )
+        self._tally.unchanged = self._decide().get("unchanged", 0)
+
+    def _decide(self) -> dict[Decision, int]:
         decisions = self._ledger.plan(
             now=self._seconds,
             expire_days=[r.terms.expire_days if r.renews else None for r in self._routes],
         )
-        self._tally.unchanged = decisions.get("unchanged", 0)
+        if self._unread is not None:
+            withheld = self._ledger.withhold_drops()
+            decisions["drop"] = 0
+            self._skip(f"removal waits until {self._unread} is read again", withheld)
+        return decisions
 
     def _want(self) -> None:
         for number, mirror in enumerate(self._mirrors):

@@ -44,7 +44,7 @@ def ingest(
     cursor = None if full else mirror.cursor
     batches = source.read(cursor, full=full, deadline=deadline)
     begun = cursor is not None and mirror.in_snapshot
-    stopped = False
+    stopped = ended = False
     while True:
         try:
             batch = next(batches, None)
@@ -57,6 +57,7 @@ def ingest(
             tally.fail(error)
             break
         if batch is None:
+            ended = True
             break
         if batch.phase != "delta" and not begun:
             mirror.begin_snapshot()
@@ -69,6 +70,8 @@ def ingest(
             break
     if stopped or mirror.in_snapshot or deadline.remaining() <= NEAR:
         tally.remaining = True
+    elif ended:
+        mirror.note_end()
 
 
 def _keep(mirror: Mirror, batch: Batch, *, sweep_percent: int, now: datetime, tally: Tally) -> None:

@@ -5,7 +5,7 @@ the feeds want, what the destination lists and what is to be done are temporary 
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS row(
   kind TEXT, value TEXT, held INTEGER NOT NULL, intent TEXT NOT NULL, generation INTEGER NOT NULL,
   remote_id TEXT, sent INTEGER, refused INTEGER, reason TEXT NOT NULL, sent_at INTEGER,
   expires_at INTEGER, PRIMARY KEY(kind, value)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS contributor(feed TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _WORK: Final = """
 PRAGMA temp.cache_size=-4096;
@@ -92,6 +93,16 @@ class Ledger:
         for start in range(0, len(rows), _PAGE):
             self._file.record([_tuple(row) for row in rows[start : start + _PAGE]])
 
+    @property
+    def contributors(self) -> frozenset[str]:
+        """The feeds whose rows may be here, since their sources were once read to the end."""
+        return frozenset(feed for (feed,) in self._database.execute("SELECT feed FROM contributor"))
+
+    def add_contributor(self, feed: str) -> None:
+        """Keep that rows of a feed may be here from now on."""
+        if feed not in self.contributors:
+            self._file.record({"contributor": feed})
+
     def get(self, key: Key) -> Row | None:
         """Return what is known of a row."""
         found = self._database.execute(
@@ -119,20 +130,7 @@ class Ledger:
             " ref=excluded.ref"
             " WHERE (-excluded.waiting, excluded.rank, excluded.modified, excluded.fingerprint)"
             " > (-waiting, rank, modified, fingerprint)",
-            (
-                (
-                    wish.key.kind,
-                    wish.key.value,
-                    int(wish.waiting),
-                    wish.rank,
-                    wish.modified,
-                    wish.fingerprint,
-                    wish.valid_until,
-                    wish.mirror,
-                    wish.ref,
-                )
-                for wish in wishes
-            ),
+            (_tuple(wish) for wish in wishes),
         )
         self._database.commit()
 
@@ -251,6 +249,12 @@ class Ledger:
         rows = (self.get(Key(kind, value)) for _, kind, value in found)
         return [row for row in rows if row is not None]
 
+    def withhold_drops(self) -> int:
+        """Take all rows to be removed off the plan; return how many."""
+        count = self._database.execute("DELETE FROM todo WHERE what='drop'").rowcount
+        self._database.commit()
+        return count
+
     @property
     def remaining(self) -> int:
         """How many rows of the plan were not taken off."""
@@ -294,13 +298,18 @@ class Ledger:
             self._database.execute("DROP TABLE page")
 
 
-def _replay(database: sqlite3.Connection, record: Sequence[Sequence[Any]]) -> None:
+def _replay(
+    database: sqlite3.Connection, record: Sequence[Sequence[Any]] | Mapping[str, str]
+) -> None:
+    if isinstance(record, Mapping):
+        database.execute("INSERT OR IGNORE INTO contributor VALUES(?)", (record["contributor"],))
+        return
     database.executemany(f"INSERT OR REPLACE INTO row VALUES({','.join('?' * 11)})", record)
 
 
-def _tuple(row: Row) -> tuple[Any, ...]:
-    key, held, *rest = (getattr(row, name) for name in Row.__slots__)
-    return (key.kind, key.value, int(held), *rest)
+def _tuple(one: Row | Wish) -> tuple[Any, ...]:
+    key, flag, *rest = (getattr(one, name) for name in one.__slots__)
+    return (key.kind, key.value, int(flag), *rest)
 
 
 def _row(found: Sequence[Any]) -> Row:

@@ -93,6 +93,16 @@ class Mirror:
         return meta(self._database, "open") == "1"
 
     @property
+    def whole(self) -> bool:
+        """True once the source was read to its end."""
+        return meta(self._database, "whole") == "1"
+
+    def note_end(self) -> None:
+        """Keep that the source was read to its end."""
+        if not self.whole:
+            self._file.record({"whole": True})
+
+    @property
     def snapshots(self) -> int:
         """How many snapshots have begun so far, of each of which the first batch was kept."""
         return int(meta(self._database, "snapshot") or 0)

@@ -7,7 +7,7 @@ Both stages begin from what is durable, so a run that was cut off anywhere is me
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -188,6 +188,8 @@ class Sync:
                 executor = stack.enter_context(ThreadPoolExecutor(parallel, "feed-call"))
             applying = Applying(
                 ledger,
+            if own is not None and mirror.whole:
+                ledger.add_contributor(feed.name)
                 mirrors,
                 routes,
                 pace=self._pace_of(feed.route.destination),
@@ -198,6 +200,7 @@ class Sync:
                 tally=tally,
             )
             if dry_run:
+                unread=self._unread(ledger, mirrors, feed.name),
                 applying.rehearse()
                 return
             applying.run()
@@ -216,6 +219,14 @@ class Sync:
 
     def _is_read(self, feed: str) -> bool:
         report = self.last(feed)
+    def _unread(self, ledger: Ledger, mirrors: Sequence[Mirror], own: str) -> str | None:
+        """Return a feed whose rows are here, but whose mirror was lost and is not whole yet."""
+        whole = {mirror.feed for mirror in mirrors if mirror.whole}
+        for feed in sorted(ledger.contributors - whole):
+            if feed == own or self._is_read(feed):
+                return feed
+        return None
+
         if report is None:
             return False
         return self._now() - datetime.fromisoformat(report["finished"]) < STILL_READ
