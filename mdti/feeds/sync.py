@@ -111,7 +111,7 @@ class Sync:
                 stack.callback(mirror.close)
                 snapshots = mirror.snapshots
                 self._ingest(feed, mirror, full=full, deadline=deadline, tally=tally)
-                self._apply(feed, mirror, folder, deadline, tally, dry_run=dry_run)
+                self._apply(feed, mirror, folder, deadline, tally, own=lease)
             except MdtiError as error:
                 tally.fail(error)
             cursor = mirror.cursor if mirror is not None else None
@@ -165,15 +165,17 @@ class Sync:
         deadline: Deadline,
         tally: Tally,
         *,
-        dry_run: bool,
+        own: Lease | None,
     ) -> None:
         with ExitStack() as stack:
             lease: Lease | None = None
-            if not dry_run:
+            if own is not None:
                 lease = self._turn(feed, stack, deadline)
                 if lease is None:
                     tally.remaining = True
                     return
+                # Our mirror does not have what a holder of the feed after us has read.
+                own.renew()
             ledger = Ledger(self._store, feed.route.ledger, folder, lease=lease)
             stack.callback(ledger.close)
             mirrors, routes = [mirror], [feed.route]
@@ -186,10 +188,10 @@ class Sync:
             executor: Executor | None = None
             if (parallel := feed.route.destination.limits.parallel) > 1:
                 executor = stack.enter_context(ThreadPoolExecutor(parallel, "feed-call"))
-            applying = Applying(
-                ledger,
             if own is not None and mirror.whole:
                 ledger.add_contributor(feed.name)
+            applying = Applying(
+                ledger,
                 mirrors,
                 routes,
                 pace=self._pace_of(feed.route.destination),
@@ -198,9 +200,9 @@ class Sync:
                 now=self._now,
                 deadline=deadline,
                 tally=tally,
-            )
-            if dry_run:
                 unread=self._unread(ledger, mirrors, feed.name),
+            )
+            if own is None:
                 applying.rehearse()
                 return
             applying.run()
@@ -217,8 +219,6 @@ class Sync:
             if route.ledger == feed.route.ledger:
                 yield name, replace(route, renews=self._is_read(name))
 
-    def _is_read(self, feed: str) -> bool:
-        report = self.last(feed)
     def _unread(self, ledger: Ledger, mirrors: Sequence[Mirror], own: str) -> str | None:
         """Return a feed whose rows are here, but whose mirror was lost and is not whole yet."""
         whole = {mirror.feed for mirror in mirrors if mirror.whole}
@@ -227,6 +227,8 @@ class Sync:
                 return feed
         return None
 
+    def _is_read(self, feed: str) -> bool:
+        report = self.last(feed)
         if report is None:
             return False
         return self._now() - datetime.fromisoformat(report["finished"]) < STILL_READ
