@@ -26,6 +26,8 @@ from mdti.net.transport import Transport
 BATCH: Final = 1_000
 CALLS_PER_MINUTE: Final = 60
 """Our own choice: Anomali documents no limit for imports, and 6,000 requests were seen allowed."""
+PARALLEL: Final = 4
+"""An import is read before and after, which takes seconds; `tests.bench feeds` measures it."""
 MARK: Final = "mdti-actor-lookup"
 
 
@@ -73,7 +75,7 @@ class ThreatStream:
         self._sleep = sleep
         self.expire_days: int | None = expire_days
         self.revision = f"anomali 1 {expire_days} {mark}"
-        self.limits = Limits(batch=BATCH, per_minute=CALLS_PER_MINUTE)
+        self.limits = Limits(batch=BATCH, per_minute=CALLS_PER_MINUTE, parallel=PARALLEL)
 
     def key(self, indicator: Indicator) -> Key | Skip:
         """Return the row that the indicator becomes, or why it becomes none."""

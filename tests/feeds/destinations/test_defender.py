@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +10,7 @@ from mdti.errors import Forbidden, SettingError
 from mdti.feeds.destinations.defender import BATCH, MARK, Defender
 from mdti.feeds.destinations.defender_rows import policy_of
 from mdti.feeds.indicator import IndicatorKind, Severity
-from mdti.feeds.ports import Drop, Put, Skip
+from mdti.feeds.ports import Drop, Skip
 from mdti.net.deadline import Deadline
 from mdti.net.transport import Transport
 from mdti.sandbox.faults import Fault
@@ -531,26 +530,6 @@ def test_an_answer_after_ten_seconds_does_not_hold_up_the_calls_after_it(
 ) -> None:
     limits = defender.destination().limits
     assert limits.parallel / limits.per_minute * 60 >= 10
-
-
-def test_calls_from_many_threads_do_not_mix(defender: DefenderRig) -> None:
-    destination = defender.destination()
-    old = defender.apply(
-        *(put(f"old-{number}.example") for number in range(200)), destination=destination
-    )
-    batches: list[list[Put | Drop]] = [
-        [*map(drop, old[20 * n : 20 * n + 20]), *(put(f"host-{n}-{m}.example") for m in range(50))]
-        for n in range(10)
-    ]
-
-    with ThreadPoolExecutor(destination.limits.parallel) as pool:
-        results = list(pool.map(lambda ops: defender.apply(*ops, destination=destination), batches))
-
-    for batch, outcomes in zip(batches, results, strict=True):
-        assert [one.key for one in outcomes] == [one.key for one in batch]
-        assert {one.state for one in outcomes} == {"accepted"}
-    assert len(defender.present()) == 500
-    assert not [value for value in defender.present() if value.startswith("old")]
 
 
 def test_a_tenant_is_read_once_for_many_calls_and_again_after_a_while(

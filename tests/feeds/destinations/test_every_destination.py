@@ -1,6 +1,7 @@
 """What every destination promises, whoever the vendor is."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -402,3 +403,17 @@ def test_an_address_with_quotes_is_put_found_and_dropped(rig: Rig) -> None:
     assert rig.present() == [key.value]
     assert states(rig.apply(drop(again[0]))) == ["accepted"]
     assert rig.present() == []
+
+
+def test_calls_from_many_threads_do_not_mix(rig: Rig) -> None:
+    destination = rig.destination()
+    size = min(destination.limits.batch, 40)
+    batches = [[put(f"host-{batch}-{n}.example") for n in range(size)] for batch in range(12)]
+
+    with ThreadPoolExecutor(max(destination.limits.parallel, 2)) as pool:
+        results = list(pool.map(lambda ops: rig.apply(*ops, destination=destination), batches))
+
+    for batch, outcomes in zip(batches, results, strict=True):
+        assert [one.key for one in outcomes] == [one.key for one in batch]
+        assert states(outcomes) == ["accepted"] * size
+    assert len(rig.present()) == 12 * size

@@ -1,5 +1,4 @@
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -391,16 +390,3 @@ def test_an_answer_after_ten_seconds_does_not_hold_up_the_calls_after_it(
 ) -> None:
     limits = sentinel.destination().limits
     assert limits.parallel / limits.per_minute * 60 >= 10
-
-
-def test_calls_from_many_threads_do_not_mix(sentinel: SentinelRig) -> None:
-    destination = sentinel.destination()
-    batches = [[put(f"host-{batch}-{n}.example") for n in range(50)] for batch in range(12)]
-
-    with ThreadPoolExecutor(destination.limits.parallel) as pool:
-        results = list(pool.map(lambda ops: sentinel.apply(*ops, destination=destination), batches))
-
-    for batch, outcomes in zip(batches, results, strict=True):
-        assert [one.key for one in outcomes] == [one.key for one in batch]
-        assert {one.state for one in outcomes} == {"accepted"}
-    assert len(sentinel.present()) == 600
