@@ -228,6 +228,8 @@ def _before_vendor(case: Case) -> Iterator[tuple[Rig, Watched]]:
 
 def main(names: Sequence[str]) -> int:
     """Measure the destinations that are named, or all; return 1 when a target is missed."""
+    if unknown := [name for name in names if name not in CASES]:
+        sys.exit(f"{unknown[0]} is none of: {'; '.join(CASES)}")
     met = True
     for name in names or CASES:
         slow = f"answers after {ANSWER:g} s, some after {SLOW_ANSWER:g} s"
