@@ -16,7 +16,17 @@ from pathlib import Path
 
 from tests.bench.sandbox import ROOT
 
-NAMES = ("imports", "lists", "transport", "throttle", "lookup", "sources", "feeds", "accuracy")
+NAMES = (
+    "imports",
+    "lists",
+    "transport",
+    "throttle",
+    "lookup",
+    "sources",
+    "feeds",
+    "accuracy",
+    "crashes",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
