@@ -171,12 +171,17 @@ def _destination(limits: Limits, revokes: bool, seed: int) -> FakeDestination:
 
 @dataclass
 class Figures:
-    """What a test of crashes did: effects of one process, ends or pauses of it, runs of feeds."""
+    """What a test of crashes did: effects of one process, ends or pauses of it, runs of feeds.
+
+    `late` is how many calls landed after their process had ended, `at_once` how many were under
+    way at most.
+    """
 
     effects: int
     ends: int = 0
     runs: int = 0
     late: int = 0
+    at_once: int = 1
 
     def __str__(self) -> str:
         return f"{self.effects} effects, {self.ends} ends, {self.runs} runs, {self.late} late calls"
@@ -187,6 +192,7 @@ class Figures:
         self.runs += made.runs
         if isinstance(made.destination, BusyDestination):
             self.late += made.destination.landed_late
+            self.at_once = max(self.at_once, made.destination.most_at_once)
 
 
 Places = Callable[[], Place]

@@ -34,6 +34,7 @@ def test_no_end_of_the_process_loses_anything_while_calls_are_under_way(
     print(figures)
     assert figures.effects > 30
     assert figures.late >= 10
+    assert figures.at_once == PARALLEL
 
 
 @revoking

@@ -66,7 +66,6 @@ class BusyDestination(FakeDestination):
         """Carry out one of the calls that have left."""
         call = self.left.pop(self.die.randrange(len(self.left)))
         call.outcomes = [self._do(one) for one in call.operations]
-        call.answered.set()
 
     def land_late(self) -> None:
         """Carry out what a process that has ended had sent."""
@@ -103,28 +102,32 @@ class _Awaited(Future[Any]):
 
 
 class _Threads(ThreadPoolExecutor):
-    """The engine's own threads; each call has left when `submit` returns."""
+    """The engine's own threads; each call has left when `submit` returns.
+
+    Only the call that is waited for gets its answer, so that effects have one order.
+    """
 
     def __init__(self, workers: int, name: str, destination: BusyDestination) -> None:
         super().__init__(workers, name)
         self._destination = destination
+        self._calls: list[_Call] = []
 
     def submit(self, apply: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future = super().submit(apply, *args, **kwargs)
         destination, effects = self._destination, self._destination.effects
         destination.arrivals.acquire()
         call = destination.newest
+        self._calls.append(call)
 
         def wanted() -> None:
-            if effects.dead:
-                call.answered.set()
             while call.left and call.outcomes is None and not effects.dead:
                 destination.land_one()
+            call.answered.set()
 
         return _Awaited(future, wanted)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        for call in self._destination.left:
+        for call in self._calls:
             call.answered.set()
         super().shutdown(wait, cancel_futures=cancel_futures)
 
