@@ -312,3 +312,21 @@ def test_i7_an_append_that_lands_late_is_read_by_nobody(place: Place, tmp_path: 
     assert stored is not None
     store.append(segment, stored.body)
     assert mirrored(place, "feed", tmp_path) == ({"at": "2"}, {ip(1).key, ip(2).key})
+
+
+def test_i7_a_mirror_whose_lease_was_lost_is_not_applied(place: Place, tmp_path: Path) -> None:
+    counted = Place(tmp_path / "counted")
+    counted.run(filled(3), FakeDestination())
+    turn = counted.effects.log.index("lease feeds/leases/to-defender") + 1
+    source, destination = filled(3), FakeDestination()
+
+    def overtake() -> None:
+        place.restart()
+        source.remove("object-1")
+        place.run(source, destination)
+
+    place.effects = Effects(turn, "before", pause=overtake)
+    report = place.run(source, destination).report
+    assert isinstance(report.error, LeaseLost)
+    assert len(destination.calls) == 1
+    assert destination.ours == wanted(source)
