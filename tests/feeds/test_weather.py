@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdti.errors import ConnectionFailed
@@ -184,7 +184,6 @@ def tell(seed: int, *, revokes: bool) -> Story:
 
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 1_000_000), revokes=st.booleans())
-@example(seed=26, revokes=True)
 def test_i6_two_applies_after_the_faults_what_we_own_is_what_is_desired(
     seed: int, revokes: bool
 ) -> None:
