@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mdti.console import Console
 from mdti.errors import Conflict, MdtiError, SettingError, StoreError
+from mdti.feeds.report import COUNTS, Report
 from mdti.render.document import dump
 from mdti.render.escape import terminal
 
 if TYPE_CHECKING:
     from mdti.app import App
-    from mdti.feeds.report import Report
 
 FOLLOW_SECONDS: Final = 30.0
 """Pause between two runs while a feed is followed and has nothing more for now."""
@@ -24,17 +24,7 @@ LONGEST_SECONDS: Final = 900.0
 """Longest pause after runs that failed."""
 
 _QUIET: Final = timedelta(hours=1)
-
-_COUNTS: Final = (
-    "read",
-    "accepted",
-    "unchanged",
-    "removed",
-    "pending",
-    "awaitingApproval",
-    "overCap",
-)
-_WIDTH: Final = max(map(len, _COUNTS))
+_WIDTH: Final = max(map(len, COUNTS))
 
 
 def list_feeds(options: argparse.Namespace, console: Console, app: "App") -> None:
@@ -54,7 +44,7 @@ def run_feed(
     *,
     sleep: Callable[[float], object] = time.sleep,
     random: Random | None = None,
-) -> "Report":
+) -> Report:
     """Run a feed until nothing is left to do for now; with `--follow` until interrupted.
 
     Returns the report of the last run. While a feed is followed, a run that fails is told and
@@ -115,7 +105,7 @@ class _Telling:
         self._console = console
         self._told: Report | None = None
 
-    def tell(self, report: "Report") -> None:
+    def tell(self, report: Report) -> None:
         if self._told is not None and report.error is None:
             same = _counts(report) == _counts(self._told) and report.complete == self._told.complete
             if same and report.finished - self._told.finished < _QUIET:
@@ -123,13 +113,13 @@ class _Telling:
         self._told = report
         when = f"{report.finished:%Y-%m-%dT%H:%M:%SZ}"
         document = report.to_json()
-        counts = ", ".join(f"{document[name]:,} {name}" for name in _COUNTS)
+        counts = ", ".join(f"{document[name]:,} {name}" for name in COUNTS)
         self._console.note(f"{when} {report.feed}: {_outcome(document)}, {counts}")
         if report.error is not None:
             self._console.fail(report.error)
 
 
-def show_report(options: argparse.Namespace, console: Console, report: "Report") -> None:
+def show_report(options: argparse.Namespace, console: Console, report: Report) -> None:
     """Show what a run did."""
     document = report.to_json()
     if options.format == "json":
@@ -142,7 +132,7 @@ def show_report(options: argparse.Namespace, console: Console, report: "Report")
 
 def _lines(document: Mapping[str, Any]) -> Iterable[str]:
     yield f"{document['feed']}: {_outcome(document)}"
-    for name in _COUNTS:
+    for name in COUNTS:
         yield f"  {name:<{_WIDTH}} {document[name]:>9,}"
     for reason, count in document["skipped"].items():
         yield f"  {'skipped':<{_WIDTH}} {count:>9,}  {terminal(reason)}"
@@ -165,6 +155,6 @@ def _last(report: Mapping[str, Any] | None) -> str:
     return f"{report['finished']}  {_outcome(report)}, {counts}"
 
 
-def _counts(report: "Report") -> tuple[int, ...]:
+def _counts(report: Report) -> tuple[int, ...]:
     document = report.to_json()
-    return tuple(document[name] for name in _COUNTS)
+    return tuple(document[name] for name in COUNTS)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from mdti.errors import MdtiError, SettingError
 from mdti.feeds.names import ENRICHMENT, PRESETS, ends
+from mdti.feeds.report import COUNTS
 from mdti.feeds.settings import THREATSTREAM_ENRICH, environment_of
 from mdti.feeds.sync import STILL_READ
 from mdti.settings import Settings
@@ -38,16 +39,6 @@ DESTINATION_SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "defender": (),
 }
 """The same for destinations; Microsoft's are there for every app."""
-
-_COUNTS: Final = (
-    "read",
-    "accepted",
-    "unchanged",
-    "removed",
-    "pending",
-    "awaitingApproval",
-    "overCap",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +145,7 @@ def _judge(
 
 
 def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {name: report.get(name, 0) for name in _COUNTS}
+    counts = {name: report.get(name, 0) for name in COUNTS}
     return {"finished": report["finished"], **counts, "rejected": len(report["rejected"])}
 
 

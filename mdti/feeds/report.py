@@ -12,6 +12,17 @@ from mdti.job import iso
 MOST_REJECTED: Final = 1_000
 """Rejected values that a report lists; what is beyond is counted among the skipped."""
 
+COUNTS: Final = (
+    "read",
+    "accepted",
+    "unchanged",
+    "removed",
+    "pending",
+    "awaitingApproval",
+    "overCap",
+)
+"""The names of a report's counts that are a number each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -41,17 +52,9 @@ class Report:
     @property
     def line(self) -> str:
         """The run in one line for logs: numbers and our own words, no value and no reason."""
-        counts = {
-            "read": self.read,
-            "accepted": self.accepted,
-            "unchanged": self.unchanged,
-            "removed": self.removed,
-            "skipped": sum(self.skipped.values()),
-            "rejected": len(self.rejected),
-            "pending": self.pending,
-            "awaitingApproval": self.awaiting_approval,
-            "overCap": self.over_cap,
-        }
+        document = self.to_json()
+        counts = {name: document[name] for name in COUNTS}
+        counts |= {"skipped": sum(self.skipped.values()), "rejected": len(self.rejected)}
         state = "complete" if self.complete else "incomplete"
         if self.error is not None:
             state = f"failed: {self.error.code}"
