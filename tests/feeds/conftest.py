@@ -1,8 +1,11 @@
 """What the tests of the feeds share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.feeds.fakes import Place
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -11,3 +14,9 @@ def disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mdti.store.files.os.fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A store, a clock, and feeds between fakes."""
+    return Place(tmp_path / "state")

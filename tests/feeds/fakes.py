@@ -112,6 +112,14 @@ class FakeSource:
         return self.effects.of("read", lambda: Batch(tuple(changes), cursor, phase))
 
 
+def filled(count: int = 10, *, name: str = "taxii", page: int = 4) -> FakeSource:
+    """Return a source of so many objects, with an address each."""
+    source = FakeSource(name, page=page)
+    for number in range(count):
+        source.put(f"object-{number}", ip(number))
+    return source
+
+
 @dataclass(frozen=True)
 class Cell:
     """A row of the destination."""

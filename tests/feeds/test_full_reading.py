@@ -5,14 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.feeds.effects import Effects, Killed
-from tests.feeds.fakes import FakeDestination, FakeSource, Place, ip, wanted
-
-
-def filled(count: int, *, page: int) -> FakeSource:
-    source = FakeSource(page=page)
-    for number in range(count):
-        source.put(f"object-{number}", ip(number))
-    return source
+from tests.feeds.fakes import FakeDestination, FakeSource, Place, filled, wanted
 
 
 def cut_off(place: Place, source: FakeSource, destination: FakeDestination, at: int) -> bool:

@@ -1,7 +1,6 @@
 """Leases are renewed while a slow call lasts, and two feeds take turns at one destination."""
 
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -10,11 +9,6 @@ from mdti.feeds.hold import held
 from mdti.store.files import FileLease
 from tests.feeds.effects import Effects, NumberedStore
 from tests.feeds.fakes import FakeDestination, FakeSource, Place, ip, wanted
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "state")
 
 
 class Beats:

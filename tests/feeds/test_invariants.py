@@ -22,21 +22,10 @@ from tests.feeds.fakes import (
     FakeDestination,
     FakeSource,
     Place,
+    filled,
     ip,
     wanted,
 )
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "state")
-
-
-def filled(count: int = 10, *, name: str = "taxii") -> FakeSource:
-    source = FakeSource(name)
-    for number in range(count):
-        source.put(f"object-{number}", ip(number))
-    return source
 
 
 def mirrored(place: Place, feed: str, folder: Path) -> tuple[dict[str, str] | None, set[Key]]:

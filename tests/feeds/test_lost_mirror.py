@@ -1,27 +1,12 @@
 """A feed whose mirror was lost takes nothing back before its source was read to the end again."""
 
 from collections.abc import Callable
-from pathlib import Path
-
-import pytest
 
 from mdti.errors import ConnectionFailed
 from tests.feeds.effects import Effects
-from tests.feeds.fakes import FakeDestination, FakeSource, Place, ip, wanted
+from tests.feeds.fakes import FakeDestination, FakeSource, Place, filled, wanted
 
 WAITS = "removal waits until taxii-to-defender is read again"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "state")
-
-
-def filled(count: int = 10, *, name: str = "taxii") -> FakeSource:
-    source = FakeSource(name)
-    for number in range(count):
-        source.put(f"object-{number}", ip(number))
-    return source
 
 
 def lose_mirror(place: Place) -> None:

@@ -20,11 +20,6 @@ from mdti.store.base import Store
 from tests.feeds.fakes import START, Place, ip
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "state")
-
-
 @contextmanager
 def mirror(store: Store, *, write: bool = True) -> Iterator[Mirror]:
     with TemporaryDirectory() as folder:

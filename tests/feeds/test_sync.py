@@ -1,7 +1,6 @@
 """A run of a feed, from source to destination, and its report."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -10,19 +9,7 @@ from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.policy import Policy
 from mdti.feeds.ports import Drop, Limits, Outcome, Put, Upsert
 from mdti.feeds.route import Terms
-from tests.feeds.fakes import START, FakeDestination, FakeSource, Place, ip, wanted
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "state")
-
-
-def filled(count: int = 10, *, page: int = 4) -> FakeSource:
-    source = FakeSource(page=page)
-    for number in range(count):
-        source.put(f"object-{number}", ip(number))
-    return source
+from tests.feeds.fakes import START, FakeDestination, FakeSource, Place, filled, ip, wanted
 
 
 def test_a_first_run_brings_everything_over(place: Place) -> None:

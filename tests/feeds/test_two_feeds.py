@@ -1,7 +1,5 @@
 """Two feeds into one destination: what both want, what one gives up, and who gets a place."""
 
-from pathlib import Path
-
 import pytest
 
 from mdti.feeds.ports import Drop, Put
@@ -9,11 +7,6 @@ from mdti.feeds.route import Terms
 from tests.feeds.fakes import Cell, FakeDestination, FakeSource, Place, ip, wanted
 
 revoking = pytest.mark.parametrize("revokes", [False, True], ids=["listable", "revoking"])
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "state")
 
 
 @revoking

@@ -31,11 +31,6 @@ _NotDone = Literal["pending", "over_cap", "rejected"]
 _NOT_DONE: tuple[_NotDone, ...] = get_args(_NotDone)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "state")
-
-
 class Weather:
     """Faults of a destination: calls fail, before or after they are done, and single rows do."""
 
