@@ -107,6 +107,12 @@ class Mirror:
         """How many snapshots have begun so far, of each of which the first batch was kept."""
         return int(meta(self._database, "snapshot") or 0)
 
+    @property
+    def last_full(self) -> datetime | None:
+        """When a reading of everything ended last, None when none has."""
+        at = meta(self._database, "full_at")
+        return datetime.fromtimestamp(int(at), UTC) if at else None
+
     def begin_snapshot(self) -> None:
         """Take the next batch for the first of a snapshot, which begins when it is kept.
 

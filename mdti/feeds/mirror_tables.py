@@ -46,6 +46,7 @@ def replay(database: sqlite3.Connection, record: Mapping[str, Any]) -> None:
                 _set_meta(database, "open", "1")
         if "sweep" in record:
             _end(database, number, record["sweep"], record.get("since", ""))
+            _set_meta(database, "full_at", str(record["at"]))
     elif "whole" in record:
         _set_meta(database, "whole", "1")
     elif "floor" in record:

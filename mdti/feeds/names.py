@@ -44,6 +44,7 @@ DESTINATIONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _ENRICHMENT_SETTINGS: Final = (
     "FEED_SWEEP_PERCENT",
+    "FEED_FULL_DAYS",
     "FEED_MAX_REPUTATIONS",
     *SOURCES["anomali"],
     "THREATSTREAM_MIN_SCORE",

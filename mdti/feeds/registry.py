@@ -80,6 +80,7 @@ class Registry:
             ),
             route=route,
             frozen=_frozen(name, settings),
+            full_days=settings.get(names.FEED_FULL_DAYS),
             sweep_percent=settings.get(names.FEED_SWEEP_PERCENT),
             ask=self._parts.ask if asks else None,
             reputations=settings.get(names.FEED_MAX_REPUTATIONS),

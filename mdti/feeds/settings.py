@@ -68,6 +68,11 @@ FEED_SWEEP_PERCENT = number(
     100,
     "Most of a feed's objects, in per cent, that one full reading may remove.",
 )
+FEED_FULL_DAYS = _days(
+    "FEED_FULL_DAYS",
+    "",
+    "Everything is read anew after so many days, to find what was deleted unsaid; empty: if asked.",
+)
 FEED_MIN_REPUTATION = Setting(
     "FEED_MIN_REPUTATION",
     "",

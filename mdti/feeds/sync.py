@@ -43,8 +43,8 @@ class Feed:
     """One source into one destination, and the rules between them.
 
     `frozen` says what may not change after the first run, such as the tenant that is written to:
-    the ledger would be believed of another place. `reputations` is how many hosts one run may ask
-    about.
+    the ledger would be believed of another place. `full_days` is after how many days everything is
+    read anew without being asked, `reputations` how many hosts one run may ask about.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Feed:
     route: Route
     frozen: str = ""
     sweep_percent: int = 20
+    full_days: int | None = None
     ask: Ask | None = None
     reputations: int = 0
 
@@ -110,6 +111,7 @@ class Sync:
                 mirror = Mirror(self._store, feed.name, folder, lease=lease)
                 stack.callback(mirror.close)
                 snapshots = mirror.snapshots
+                full = full or self._is_due(feed, mirror)
                 self._ingest(feed, mirror, full=full, deadline=deadline, tally=tally)
                 self._apply(feed, mirror, folder, deadline, tally, own=lease)
             except MdtiError as error:
@@ -226,6 +228,13 @@ class Sync:
             if feed == own or self._is_read(feed):
                 return feed
         return None
+
+    def _is_due(self, feed: Feed, mirror: Mirror) -> bool:
+        """Return whether everything is to be read anew, to find what was deleted unsaid."""
+        if feed.full_days is None or mirror.cursor is None or mirror.in_snapshot:
+            return False
+        last = mirror.last_full
+        return last is None or self._now() - last >= timedelta(days=feed.full_days)
 
     def _is_read(self, feed: str) -> bool:
         report = self.last(feed)

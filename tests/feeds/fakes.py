@@ -236,6 +236,7 @@ class Place:
         self.policy = Policy()
         self.terms = Terms()
         self.sweep_percent = 20
+        self.full_days: int | None = None
         self.policies: dict[str, Policy] = {}
         self.all_terms: dict[str, Terms] = {}
 
@@ -250,6 +251,7 @@ class Place:
             source=source,
             route=self.route(name, destination),
             sweep_percent=self.sweep_percent,
+            full_days=self.full_days,
         )
 
     def route(self, name: str, destination: Destination) -> Route:

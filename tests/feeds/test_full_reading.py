@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mdti.errors import ConnectionFailed
 from tests.feeds.effects import Effects, Killed
 from tests.feeds.fakes import FakeDestination, FakeSource, Place, filled, wanted
 
@@ -46,3 +47,36 @@ def test_a_second_full_reading_that_ended_at_once_removes_nothing_of_the_first(
             report = place.run(source, destination).report
             assert (report.error, report.removed) == (None, 0), (first, second)
         assert destination.ours == wanted(source)
+
+
+def test_everything_is_read_anew_after_so_many_days(place: Place) -> None:
+    source, destination = filled(10), FakeDestination()
+    place.full_days = 7
+    for _ in range(2):
+        place.run(source, destination)
+    del source.log[3]
+    place.time.forward(days=6)
+    place.run(source, destination)
+    assert len(destination.ours) == 10
+    place.time.forward(days=1)
+    place.run(source, destination)
+    assert destination.ours == wanted(source)
+    place.run(source, destination)
+    assert [full for _, full in source.asked] == [False, False, False, True, False]
+
+
+def test_a_full_reading_that_was_cut_off_goes_on_and_does_not_begin_anew(place: Place) -> None:
+    source, destination = filled(10), FakeDestination()
+    place.full_days = 7
+    place.run(source, destination)
+    place.time.forward(days=7)
+    source.effects = Effects(at=1, pause=lambda: _cut(source))
+    place.run(source, destination)
+    source.fails = None
+    place.run(source, destination)
+    assert [full for _, full in source.asked] == [False, True, False]
+    assert place.run(source, destination).report.complete
+
+
+def _cut(source: FakeSource) -> None:
+    source.fails = ConnectionFailed("The connection broke.")
