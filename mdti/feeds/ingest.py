@@ -1,7 +1,6 @@
 """From a source into the feed's mirror, and what Microsoft says of the hosts in it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
@@ -136,7 +135,6 @@ def _hosts(mirror: Mirror, policy: Policy, now: datetime, budget: int) -> Iterab
     for item in mirror.unscored(before=now - REPUTATION_LIFE):
         if len(keys) >= budget:
             break
-        floorless = replace(policy, min_confidence=0)
-        if isinstance(judge(item.indicator, floorless, reputation=None, now=now), Waiting):
+        if isinstance(judge(item.indicator, policy, reputation=None, now=now), Waiting):
             keys[item.key] = None
     return keys

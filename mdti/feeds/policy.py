@@ -22,9 +22,9 @@ _SEVERITIES: Final = get_args(Severity)
 class Policy:
     """What a destination is to hold of one feed.
 
-    `min_confidence` is compared with an indicator's confidence, or its score where the source gives
-    no confidence. `min_reputation` asks for Microsoft's score of hosts and addresses (None: not
-    asked for). `severity_max` lowers what is above it.
+    `min_reputation` asks for Microsoft's score of hosts and addresses, which decides about them
+    (None: not asked for). `min_confidence` is compared with the confidence of everything else, or
+    its score where the source gives no confidence. `severity_max` lowers what is above it.
     """
 
     min_confidence: int = 0
@@ -74,7 +74,7 @@ def judge(
             return Waiting("no reputation yet")
         if reputation.score < policy.min_reputation:
             return Skip("reputation too low")
-        indicator = _scored(indicator, reputation)
+        return Wanted(_capped(_scored(indicator, reputation), policy.severity_max))
     if policy.min_confidence > 0:
         trust = indicator.score if indicator.confidence is None else indicator.confidence
         if trust is None:

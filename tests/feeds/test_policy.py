@@ -58,6 +58,14 @@ def test_a_host_at_the_floor_takes_microsofts_score_and_rules() -> None:
     assert found == Wanted(ip(1, score=75, confidence=75, tags=("theirs", "Rule")))
 
 
+def test_a_hosts_reputation_decides_whatever_its_source_and_the_floor_of_confidence_say() -> None:
+    policy = Policy(min_reputation=25, min_confidence=50)
+    for confidence in (10, None):
+        assert verdict(ip(1, confidence=confidence), policy, Reputation(30)) == Wanted(
+            ip(1, score=30, confidence=30)
+        )
+
+
 def test_what_has_no_reputation_is_not_asked_about() -> None:
     assert verdict(URL, FLOOR) == Wanted(URL)
 

@@ -174,6 +174,7 @@ def test_all_feeds_are_listed_with_the_names_of_their_settings(tmp_path: Path) -
     assert len(feeds) == 17
     assert set(feeds["anomali-to-anomali"]["settings"]) == {
         "FEED_SWEEP_PERCENT",
+        "FEED_FULL_DAYS",
         "FEED_MAX_REPUTATIONS",
         "THREATSTREAM_URL",
         "THREATSTREAM_USERNAME",
