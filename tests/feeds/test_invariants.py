@@ -1,4 +1,4 @@
-"""The seven promises of the feed engine (design, section 8), one after the other."""
+"""The promises of the feed engine (design, section 8); the sixth is in `test_weather.py`."""
 
 import random
 from collections.abc import Iterator, Sequence
