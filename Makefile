@@ -17,7 +17,7 @@ BIN313 := .venv-3.13/bin
 
 # Pure rooms do no I/O, so nothing excuses a branch of theirs that no test takes.
 PURE := ioc naming pruning chain attribution entities graph contract setting settings brief \
-	infrastructure allowlist moment errors models
+	infrastructure allowlist moment errors models incident_models
 PURE_TESTS := $(PURE:%=tests/test_%.py) tests/net/test_gate.py tests/render
 
 .PHONY: demo test test-pure test-3.13 lint bench package links clean

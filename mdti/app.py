@@ -28,13 +28,14 @@ from mdti.feeds.sync import Run
 from mdti.feeds.values import Values
 from mdti.graph_api import GraphApi
 from mdti.incident import Incidents
+from mdti.incident_models import Brief, Incident
 from mdti.index import ActorIndexes
 from mdti.infrastructure import Infrastructure
 from mdti.ioc import HostParser
 from mdti.job import Job, Submission
 from mdti.jobs import Jobs
 from mdti.lookup import Lookups
-from mdti.models import Brief, Incident, IntelProfile, Lookup, LookupOptions
+from mdti.models import IntelProfile, Lookup, LookupOptions
 from mdti.net.batch import BatchRule
 from mdti.net.deadline import Deadline
 from mdti.net.transport import Transport

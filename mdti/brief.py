@@ -12,21 +12,18 @@ from uuid import UUID, uuid5
 
 from mdti.attribution import ambiguous
 from mdti.entities import SEVERITIES
-from mdti.models import (
-    Actor,
+from mdti.incident_models import (
     Brief,
     Comment,
     CopilotPrompt,
     EarlierDescription,
     Exposure,
-    Gap,
     HashMatch,
     Incident,
     IncidentStatus,
-    IntelProfile,
-    Lookup,
     Severity,
 )
+from mdti.models import Actor, Gap, IntelProfile, Lookup
 from mdti.render.comment import actor_paragraph, incident_comment
 from mdti.render.kql import hunting_queries
 from mdti.render.wording import MALICIOUS_SCORE

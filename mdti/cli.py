@@ -26,7 +26,8 @@ from mdti.errors import InputError, MdtiError
 if TYPE_CHECKING:
     from mdti.app import App
     from mdti.contract import LookupRequest
-    from mdti.models import Brief, Host, Lookup
+    from mdti.incident_models import Brief
+    from mdti.models import Host, Lookup
 
 DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 

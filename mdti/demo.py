@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mdti.app import App
 from mdti.console import Console
-from mdti.models import Brief, Incident
+from mdti.incident_models import Brief, Incident
 from mdti.render import render
 from mdti.render.wording import plural
 from mdti.sandbox import triggers

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mdti.errors import InputError
+from mdti.incident_models import FileHash, Incident, IncidentStatus, LeftOut, Severity
 from mdti.ioc import HostParser, file_hash_of
-from mdti.models import FileHash, Host, Incident, IncidentStatus, LeftOut, Severity
+from mdti.models import Host
 from mdti.moment import moment_of
 
 T = TypeVar("T", bound=str)

@@ -11,7 +11,8 @@ from typing import Any
 
 from mdti.client import MdtiClient
 from mdti.errors import ConsentMissing, MdtiError
-from mdti.models import Exposure, Gap
+from mdti.incident_models import Exposure
+from mdti.models import Gap
 from mdti.net.deadline import Deadline
 
 MAX_CVES = 50

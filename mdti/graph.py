@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from mdti.errors import BadAnswer
+from mdti.incident_models import FileHash
 from mdti.ioc import HostParser, file_hash_of
 from mdti.models import (
     Article,
-    FileHash,
     Host,
     IntelProfile,
     PagingEnd,

@@ -13,24 +13,12 @@ from mdti.client import MdtiClient
 from mdti.entities import parse_incident
 from mdti.errors import MdtiError, StoreError
 from mdti.exposure import cves_in, find_exposure
+from mdti.incident_models import Brief, EarlierDescription, Exposure, HashMatch, Incident
 from mdti.index import ActorIndex, ActorIndexes
 from mdti.infrastructure import Infrastructure
 from mdti.ioc import HostParser
 from mdti.lookup import Lookups
-from mdti.models import (
-    Actor,
-    Article,
-    Brief,
-    EarlierDescription,
-    Exposure,
-    Gap,
-    HashMatch,
-    Host,
-    Incident,
-    IntelProfile,
-    Lookup,
-    LookupOptions,
-)
+from mdti.models import Actor, Article, Gap, Host, IntelProfile, Lookup, LookupOptions
 from mdti.net.deadline import Deadline
 from mdti.settings import BriefSettings
 from mdti.store.base import Store

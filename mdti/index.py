@@ -20,7 +20,8 @@ from typing import Any
 from mdti.client import MdtiClient
 from mdti.errors import MdtiError, StoreError
 from mdti.graph import Indicator
-from mdti.models import ActorRef, Claim, FileHash, Gap, Host, IntelProfile
+from mdti.incident_models import FileHash
+from mdti.models import ActorRef, Claim, Gap, Host, IntelProfile
 from mdti.naming import ActorNames
 from mdti.net.deadline import Deadline
 from mdti.net.meter import Meter

@@ -11,7 +11,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from mdti.errors import InputError
-from mdti.models import FileHash, Host
+from mdti.incident_models import FileHash
+from mdti.models import Host
 
 MAX_TEXT = 2_048
 """Longest input in characters; no browser or proxy log holds a longer usable URL host."""

@@ -8,9 +8,10 @@ from typing import Any, Final, get_args
 
 from mdti.contract import MAX_IOCS
 from mdti.entities import SEVERITIES
+from mdti.incident_models import IncidentStatus
 from mdti.ioc import MAX_TEXT
 from mdti.job import JobState
-from mdti.models import Confidence, EvidenceKind, HostKind, IncidentStatus, Role
+from mdti.models import Confidence, EvidenceKind, HostKind, Role
 
 Schema = dict[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from mdti.errors import SettingError
-from mdti.models import Severity
+from mdti.incident_models import Severity
 from mdti.setting import (
     Setting,
     choice,

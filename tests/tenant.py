@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from mdti.app import App
-from mdti.models import Brief, Lookup
+from mdti.incident_models import Brief
+from mdti.models import Lookup
 from mdti.render.document import lookup_document
 from mdti.sandbox import triggers
 from mdti.sandbox.faults import Fault

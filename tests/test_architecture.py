@@ -13,11 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MAX_LINES = 350
-GLOSSARY = "mdti.models"
-"""One noun after another, to be looked up and not read through: it may be longer."""
 
-
-GROUND = frozenset({"mdti", "models", "errors", "moment", "ioc", "setting", "settings"})
+GROUND = frozenset(
+    {"mdti", "models", "incident_models", "errors", "moment", "ioc", "setting", "settings"}
+)
 """Values. Settings are among them: reading an environment is done by whoever holds one."""
 
 PURE = frozenset(
@@ -263,7 +262,7 @@ def test_libraries_from_elsewhere_are_those_that_the_package_declares() -> None:
     assert {root for root in foreign if not any(name.startswith(root) for name in names)} == set()
 
 
-@pytest.mark.parametrize("name", sorted(set(modules()) - {GLOSSARY}))
+@pytest.mark.parametrize("name", sorted(modules()))
 def test_a_module_fits_a_readers_head(name: str) -> None:
     assert len(modules()[name].text.splitlines()) <= MAX_LINES
 

@@ -18,23 +18,18 @@ from mdti.brief import (
     merged_actors,
     write_brief,
 )
-from mdti.models import (
-    Actor,
-    ActorRef,
+from mdti.incident_models import (
     Brief,
     EarlierDescription,
-    Evidence,
     Exposure,
     FileHash,
-    Gap,
     HashMatch,
     Incident,
     IncidentStatus,
     LeftOut,
-    Lookup,
-    Reputation,
     Severity,
 )
+from mdti.models import Actor, ActorRef, Evidence, Gap, Lookup, Reputation
 from mdti.settings import Settings
 from tests.builders import AT, actor, host, profile, seen
 from tests.render.samples import HOSTILE, empty_lookup

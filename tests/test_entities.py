@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mdti.entities import MAX_HOSTS, parse_incident
 from mdti.errors import InputError
+from mdti.incident_models import FileHash, Incident, LeftOut
 from mdti.ioc import HostParser
-from mdti.models import FileHash, Host, Incident, LeftOut
+from mdti.models import Host
 from tests.builders import host
 
 PARSER = HostParser(examples=True)

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from mdti.exposure import MAX_CVES, cves_in, exposure_query
-from mdti.models import Brief
+from mdti.incident_models import Brief
 from mdti.sandbox import hunting, triggers
 from mdti.sandbox.faults import Fault
 from mdti.sandbox.identity import GRAPH

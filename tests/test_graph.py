@@ -17,8 +17,9 @@ from mdti.graph import (
     reputation_of,
     resolutions_of,
 )
+from mdti.incident_models import FileHash
 from mdti.ioc import HostParser
-from mdti.models import Article, FileHash, Host, IntelProfile, Reputation, Resolution, Rule
+from mdti.models import Article, Host, IntelProfile, Reputation, Resolution, Rule
 from tests.builders import host
 
 PARSER = HostParser(examples=True)

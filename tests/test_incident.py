@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mdti.errors import ApiGone, ConsentMissing, InputError, LicenceMissing, MdtiError
-from mdti.models import Brief
+from mdti.incident_models import Brief
 from mdti.sandbox import triggers
 from mdti.sandbox.cast import LOADER_SHA256
 from mdti.sandbox.faults import Fault

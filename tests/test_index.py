@@ -7,8 +7,9 @@ import pytest
 
 from mdti.errors import ApiGone, ServerFault, StoreError
 from mdti.graph import Indicator
+from mdti.incident_models import FileHash
 from mdti.index import EMPTY, MAX_AGE, RELOAD_SECONDS, RETRY_SECONDS, ActorIndex
-from mdti.models import ActorRef, FileHash, Host, IntelProfile
+from mdti.models import ActorRef, Host, IntelProfile
 from mdti.sandbox.cast import LOADER_SHA256
 from mdti.sandbox.faults import Fault
 from tests.tenant import Tenant, brief_of, escalated, finding, stages

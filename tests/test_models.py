@@ -9,7 +9,7 @@ import pytest
 from mdti import models
 from mdti.models import Evidence, Gap, Host
 from tests.builders import actor, host, seen
-from tests.render.samples import empty_lookup, sample_brief
+from tests.render.samples import empty_lookup
 
 NOUNS = [noun for _, noun in inspect.getmembers(models, inspect.isclass)]
 DATACLASSES = [noun for noun in NOUNS if dataclasses.is_dataclass(noun)]
@@ -38,8 +38,6 @@ def test_an_answer_is_complete_when_it_has_no_gap() -> None:
     gap = Gap("walk", "the time was over")
     assert empty_lookup().complete
     assert not empty_lookup([gap]).complete
-    assert replace(sample_brief(), gaps=()).complete
-    assert not replace(sample_brief(), gaps=(gap,)).complete
 
 
 def test_hops_are_the_resolutions_between_seed_and_host() -> None:

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from mdti.errors import InputError
-from mdti.models import Brief, Lookup
+from mdti.incident_models import Brief
+from mdti.models import Lookup
 from mdti.render.csv import lookups_csv
 from mdti.render.document import brief_document, dump, lookup_document
 from mdti.render.html import report_html

@@ -8,18 +8,8 @@ what was left out. Rows are cut whole, the least important first, with the numbe
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
-from mdti.models import (
-    Actor,
-    EarlierDescription,
-    Evidence,
-    Exposure,
-    Gap,
-    HashMatch,
-    HostReport,
-    IntelProfile,
-    LeftOut,
-    Lookup,
-)
+from mdti.incident_models import EarlierDescription, Exposure, HashMatch, LeftOut
+from mdti.models import Actor, Evidence, Gap, HostReport, IntelProfile, Lookup
 from mdti.render import wording
 from mdti.render.escape import defang_host, html, html_link, link, profile_link
 

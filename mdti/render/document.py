@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from mdti.errors import InputError
+from mdti.incident_models import Brief
 from mdti.ioc import HostParser
 from mdti.models import (
     Actor,
     ActorRef,
-    Brief,
     Evidence,
     Gap,
     Host,

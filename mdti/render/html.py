@@ -10,7 +10,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from mdti.models import Actor, Brief, Evidence, Gap, HostReport, HuntingQuery, Lookup, Resolution
+from mdti.incident_models import Brief, HuntingQuery
+from mdti.models import Actor, Evidence, Gap, HostReport, Lookup, Resolution
 from mdti.render import wording
 from mdti.render.escape import defang_host, html, html_link, html_text, profile_link
 from mdti.render.style import STYLE

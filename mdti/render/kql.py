@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from mdti.models import Host, HuntingQuery, Lookup
+from mdti.incident_models import HuntingQuery
+from mdti.models import Host, Lookup
 from mdti.pruning import STOP_ROLES
 from mdti.render.document import time_text
 from mdti.render.escape import kql_string

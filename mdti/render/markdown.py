@@ -7,7 +7,8 @@ has and can neither link, mention an image nor break out of a table cell.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from mdti.models import Actor, Brief, Evidence, HostReport, Lookup
+from mdti.incident_models import Brief
+from mdti.models import Actor, Evidence, HostReport, Lookup
 from mdti.render import wording
 from mdti.render.escape import markdown, markdown_host, markdown_link, profile_link
 

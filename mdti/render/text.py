@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mdti.models import Actor, Brief, Evidence, HostReport, Lookup, Role
+from mdti.incident_models import Brief
+from mdti.models import Actor, Evidence, HostReport, Lookup, Role
 from mdti.pruning import STOP_ROLES
 from mdti.render import wording
 from mdti.render.escape import defang_host, shorten, terminal

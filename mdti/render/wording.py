@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from mdti.incident_models import Brief
 from mdti.models import (
     Actor,
-    Brief,
     Evidence,
     EvidenceKind,
     Gap,

@@ -4,23 +4,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from mdti.incident_models import (
+    Brief,
+    Comment,
+    CopilotPrompt,
+    Exposure,
+    FileHash,
+    HashMatch,
+    HuntingQuery,
+    LeftOut,
+)
 from mdti.ioc import HostParser
 from mdti.models import (
     Actor,
     ActorRef,
-    Brief,
-    Comment,
-    CopilotPrompt,
     Evidence,
-    Exposure,
-    FileHash,
     Gap,
-    HashMatch,
     Host,
     HostReport,
-    HuntingQuery,
     IntelProfile,
-    LeftOut,
     Lookup,
     Reputation,
     Resolution,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mdti.models import Actor, EarlierDescription, Gap, LeftOut
+from mdti.incident_models import EarlierDescription, LeftOut
+from mdti.models import Actor, Gap
 from mdti.render.comment import MAX_COMMENT, actor_paragraph, incident_comment
 from tests.render.samples import (
     HOSTILE,

@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import pytest
 
-from mdti.models import Brief, Lookup, Resolution
+from mdti.incident_models import Brief
+from mdti.models import Lookup, Resolution
 from mdti.render import render
 from mdti.render.chart import MAX_PER_HOP, chart
 from mdti.render.csv import COLUMNS
