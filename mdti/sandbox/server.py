@@ -146,9 +146,9 @@ class _Connection(StreamRequestHandler):
             return keep
         size = max(1, -(-len(body) // _PIECES))
         for start in range(0, len(body), size):
-            self.wfile.write(body[start : start + size])
             self.wfile.flush()
             self.server.sleep(reply.trickle / _PIECES)
+            self.wfile.write(body[start : start + size])
         return keep
 
     def _write_head(self, reply: Reply, length: int | None, *, keep: bool) -> None:
