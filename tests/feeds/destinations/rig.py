@@ -1,20 +1,14 @@
 """What the suite that all destinations share needs of each: a vendor, and a way to look into it."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from random import Random
+from datetime import timedelta
 from typing import ClassVar, Literal
 
 from mdti.feeds.indicator import Indicator, IndicatorKind, Key
 from mdti.feeds.ports import Destination, Drop, Operation, Outcome, Put
-from mdti.net.deadline import Deadline
-from mdti.net.transport import Transport
-from mdti.sandbox.host import Sandbox
-from mdti.sandbox.wire import Vendor
-from tests.feeds.sources.rig import NOW, VALUES, Clock
+from tests.feeds.rig import NOW, VALUES, Clock, VendorRig
 
 __all__ = ["NOW", "VALUES", "Clock", "Rig", "domain", "drop", "indicator", "put"]
 
@@ -49,7 +43,7 @@ def drop(outcome: Outcome, *, generation: int = 0) -> Drop:
     return Drop(outcome.key, outcome.remote_id, generation)
 
 
-class Rig(ABC):
+class Rig(VendorRig):
     """One kind of destination before its vendor in the sandbox."""
 
     name: ClassVar[str]
@@ -62,15 +56,8 @@ class Rig(ABC):
     """True where nothing but hosts and addresses has a row."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.roles: tuple[str, ...] = ()
+        super().__init__()
         self.credential: Credential = "right"
-        self.sandbox: Sandbox
-        self.transport: Transport
-
-    @abstractmethod
-    def vendors(self, sandbox: Sandbox) -> list[Vendor]:
-        """Return the vendors that the destination needs."""
 
     @abstractmethod
     def destination(self) -> Destination:
@@ -100,16 +87,6 @@ class Rig(ABC):
     def vanish(self, value: str) -> None:
         """Let our row with a value go without our doing."""
 
-    @abstractmethod
-    def forbid(self) -> None:
-        """Take the permission away."""
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.clock.seconds, UTC)
-
-    def deadline(self, seconds: float = 600.0) -> Deadline:
-        return Deadline.after(seconds, clock=self.clock)
-
     def apply(
         self,
         *operations: Operation,
@@ -123,16 +100,4 @@ class Rig(ABC):
     def token(self, scope: str, renew: bool) -> str:
         if self.credential == "wrong":
             return "wrong"
-        return self.sandbox.tokens.issue(scope.removesuffix("/.default"), self.roles)[0]
-
-    @contextmanager
-    def running(self) -> Iterator["Rig"]:
-        with ExitStack() as stack:
-            self.sandbox = stack.enter_context(
-                Sandbox(vendors=self.vendors, clock=self.clock, sleep=self.clock.sleep)
-            )
-            self.transport = Transport(
-                token=self.token, clock=self.clock, sleep=self.clock.sleep, random=Random(1)
-            )
-            stack.callback(self.transport.close)
-            yield self
+        return super().token(scope, renew)

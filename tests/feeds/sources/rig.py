@@ -1,44 +1,14 @@
 """What the suite that all sources share needs of each: a vendor, and a source that reads it."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from random import Random
+from abc import abstractmethod
+from datetime import datetime
 from typing import ClassVar
 
 from mdti.feeds.ports import Batch, Cursor, Source
-from mdti.feeds.values import Values
-from mdti.ioc import HostParser
-from mdti.net.deadline import Deadline
-from mdti.net.transport import Transport
-from mdti.sandbox.host import Sandbox
-from mdti.sandbox.wire import Vendor
-
-NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
-VALUES = Values(HostParser(examples=True))
+from tests.feeds.rig import VendorRig
 
 
-@dataclass
-class Clock:
-    """Seconds since 1970 that pass only when told, and when somebody sleeps."""
-
-    seconds: float = NOW.timestamp()
-    slept: list[float] = field(default_factory=list)
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.seconds += seconds
-
-    def pass_(self, **duration: float) -> None:
-        self.seconds += timedelta(**duration).total_seconds()
-
-
-class Rig(ABC):
+class Rig(VendorRig):
     """One kind of source before its vendor in the sandbox.
 
     `ours` is the offset of this machine's clock from the vendor's, in seconds. The vendor holds
@@ -49,14 +19,8 @@ class Rig(ABC):
     page: ClassVar[int] = 3
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        super().__init__()
         self.ours = 0.0
-        self.sandbox: Sandbox
-        self.transport: Transport
-
-    @abstractmethod
-    def vendors(self, sandbox: Sandbox) -> list[Vendor]:
-        """Return the vendors that the source needs."""
 
     @abstractmethod
     def source(self, *, key: str = "right", page: int | None = None) -> Source:
@@ -82,19 +46,8 @@ class Rig(ABC):
     def litter(self) -> int:
         """Publish records that are broken in every way; return how many."""
 
-    @abstractmethod
-    def forbid(self) -> None:
-        """Take the caller's permission away."""
-
     def seconds(self) -> float:
-        """Return this machine's time."""
         return self.clock.seconds + self.ours
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds(), UTC)
-
-    def deadline(self, seconds: float = 600.0) -> Deadline:
-        return Deadline.after(seconds, clock=self.clock)
 
     def read(
         self, cursor: Cursor | None = None, *, full: bool = False, page: int | None = None
@@ -102,18 +55,3 @@ class Rig(ABC):
         """Read to the end with a fresh source."""
         source = self.source(page=page)
         return list(source.read(cursor, full=full, deadline=self.deadline()))
-
-    def token(self, scope: str, renew: bool) -> str:
-        return self.sandbox.tokens.issue(scope.removesuffix("/.default"), [])[0]
-
-    @contextmanager
-    def running(self) -> Iterator["Rig"]:
-        with ExitStack() as stack:
-            self.sandbox = stack.enter_context(
-                Sandbox(vendors=self.vendors, clock=self.clock, sleep=self.clock.sleep)
-            )
-            self.transport = Transport(
-                token=self.token, clock=self.clock, sleep=self.clock.sleep, random=Random(1)
-            )
-            stack.callback(self.transport.close)
-            yield self

@@ -6,7 +6,8 @@ from mdti.sandbox import threatstream as vendor
 from mdti.sandbox.faults import Fault
 from mdti.sandbox.host import Sandbox
 from mdti.sandbox.wire import Vendor
-from tests.feeds.sources.rig import VALUES, Rig
+from tests.feeds.rig import VALUES
+from tests.feeds.sources.rig import Rig
 
 
 class AnomaliRig(Rig):

@@ -5,7 +5,8 @@ from mdti.feeds.sources.mdti import MdtiSource
 from mdti.sandbox import loganalytics as vendor
 from mdti.sandbox.host import Sandbox
 from mdti.sandbox.wire import Vendor
-from tests.feeds.sources.rig import VALUES, Rig
+from tests.feeds.rig import VALUES
+from tests.feeds.sources.rig import Rig
 
 
 class MdtiRig(Rig):

@@ -6,7 +6,8 @@ from mdti.feeds.sources.opencti import OpenCtiSource
 from mdti.sandbox import opencti as vendor
 from mdti.sandbox.host import Sandbox
 from mdti.sandbox.wire import Vendor
-from tests.feeds.sources.rig import VALUES, Rig
+from tests.feeds.rig import VALUES
+from tests.feeds.sources.rig import Rig
 
 
 class OpenCtiRig(Rig):

@@ -7,7 +7,8 @@ from mdti.feeds.sources.taxii import TaxiiSource
 from mdti.sandbox import taxii as vendor
 from mdti.sandbox.host import Sandbox
 from mdti.sandbox.wire import Vendor
-from tests.feeds.sources.rig import VALUES, Rig
+from tests.feeds.rig import VALUES
+from tests.feeds.sources.rig import Rig
 
 
 def stix(

@@ -5,7 +5,8 @@ from mdti.feeds.sources.threatconnect import HmacKey, ThreatConnectSource
 from mdti.sandbox import threatconnect as vendor
 from mdti.sandbox.host import Sandbox
 from mdti.sandbox.wire import Vendor
-from tests.feeds.sources.rig import VALUES, Rig
+from tests.feeds.rig import VALUES
+from tests.feeds.sources.rig import Rig
 
 
 class ThreatConnectRig(Rig):

@@ -5,8 +5,8 @@ import pytest
 from mdti.errors import BadAnswer
 from mdti.feeds.indicator import Indicator, Key
 from mdti.feeds.ports import Remove, Upsert
+from tests.feeds.rig import NOW
 from tests.feeds.sources.mirror import Mirror
-from tests.feeds.sources.rig import NOW
 from tests.feeds.sources.rig_anomali import AnomaliRig
 from tests.net.rude import reply, rude
 

@@ -7,8 +7,9 @@ import pytest
 from mdti.errors import ApiError, Forbidden, MdtiError, Unauthorized
 from mdti.feeds.ports import Batch
 from mdti.sandbox.faults import Fault
+from tests.feeds.rig import NOW
 from tests.feeds.sources.mirror import Mirror
-from tests.feeds.sources.rig import NOW, Rig
+from tests.feeds.sources.rig import Rig
 
 TEN = [f"host-{number}.example" for number in range(10)]
 

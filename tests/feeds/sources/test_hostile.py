@@ -11,7 +11,7 @@ from mdti.feeds.ports import Change, Remove, Upsert
 from mdti.feeds.sources import mdti_rows, opencti_events, stix
 from mdti.feeds.sources.sse import Event
 from mdti.feeds.sources.threatconnect_objects import Reading, summaries_of
-from tests.feeds.sources.rig import NOW, VALUES
+from tests.feeds.rig import NOW, VALUES
 from tests.feeds.sources.rig_anomali import AnomaliRig
 from tests.feeds.test_fields import JSON
 

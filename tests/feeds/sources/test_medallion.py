@@ -12,9 +12,9 @@ from mdti.errors import ApiError, Missing, Unauthorized
 from mdti.feeds.ports import Batch
 from mdti.feeds.sources.taxii import TaxiiSource
 from mdti.sandbox import taxii as vendor
+from tests.feeds.rig import VALUES
 from tests.feeds.sources.medallion import COLLECTION, Medallion, medallion
 from tests.feeds.sources.mirror import Mirror
-from tests.feeds.sources.rig import VALUES
 from tests.feeds.sources.rig_taxii import TaxiiRig, stix
 
 

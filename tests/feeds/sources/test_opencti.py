@@ -12,8 +12,8 @@ from mdti.feeds.sources.opencti_events import Drain, changes_of, position_of
 from mdti.feeds.sources.sse import Event
 from mdti.net.deadline import Deadline
 from mdti.sandbox.opencti import EXTENSION
+from tests.feeds.rig import VALUES
 from tests.feeds.sources.mirror import Mirror
-from tests.feeds.sources.rig import VALUES
 from tests.feeds.sources.rig_opencti import OpenCtiRig
 from tests.net.rude import Raw, rude
 

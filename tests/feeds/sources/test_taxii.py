@@ -8,8 +8,9 @@ from mdti.feeds.ports import Remove
 from mdti.feeds.sources.anyrun import FULL, AnyRunSource
 from mdti.sandbox import taxii as vendor
 from mdti.sandbox.faults import Fault
+from tests.feeds.rig import NOW, VALUES
 from tests.feeds.sources.mirror import Mirror
-from tests.feeds.sources.rig import NOW, VALUES, Rig
+from tests.feeds.sources.rig import Rig
 from tests.feeds.sources.rig_taxii import AnyRunRig, TaxiiRig, stix
 from tests.net.rude import Raw, Seen, reply, rude
 

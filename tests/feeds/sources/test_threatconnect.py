@@ -14,8 +14,8 @@ from mdti.feeds.ports import Remove, Upsert
 from mdti.feeds.sources.threatconnect import ApiToken, HmacKey
 from mdti.sandbox import threatconnect as vendor
 from mdti.sandbox.faults import Fault
+from tests.feeds.rig import NOW
 from tests.feeds.sources.mirror import Mirror
-from tests.feeds.sources.rig import NOW
 from tests.feeds.sources.rig_threatconnect import ThreatConnectRig
 from tests.net.rude import Raw, Seen, reply, rude
 
