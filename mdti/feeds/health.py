@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from mdti.errors import MdtiError, SettingError
 from mdti.feeds.names import ENRICHMENT, PRESETS, ends
-from mdti.feeds.report import COUNTS
+from mdti.feeds.report import COUNTS, UNLISTED
 from mdti.feeds.settings import THREATSTREAM_ENRICH, environment_of
 from mdti.feeds.sync import STILL_READ
 from mdti.settings import Settings
@@ -135,6 +135,10 @@ def _judge(
             "The next run tries them again. What stays pending waits for its turn within "
             "FEED_MAX_REPUTATIONS, or for the destination."
         )
+        return Health("warning", message, hint, facts)
+    if kept := report["skipped"].get(UNLISTED):
+        message = f"Its last full reading did not list {kept:,} objects, which were kept."
+        hint = "If they are gone for good, raise FEED_SWEEP_PERCENT for one full run."
         return Health("warning", message, hint, facts)
     if report["complete"]:
         return Health("ok", f"Its last run finished {finished}.{_approval(report)}", facts=facts)

@@ -10,7 +10,7 @@ from mdti.feeds.indicator import Key
 from mdti.feeds.mirror import Mirror
 from mdti.feeds.policy import Policy, Reputation, Waiting, judge
 from mdti.feeds.ports import Batch, Source, Upsert
-from mdti.feeds.report import Tally
+from mdti.feeds.report import UNLISTED, Tally
 from mdti.net.deadline import Deadline
 
 REPUTATION_LIFE: Final = timedelta(days=7)
@@ -71,6 +71,8 @@ def ingest(
         tally.remaining = True
     elif ended:
         mirror.note_end()
+    if not mirror.swept.done:
+        tally.skipped[UNLISTED] += mirror.swept.doomed
 
 
 def _keep(mirror: Mirror, batch: Batch, *, sweep_percent: int, now: datetime, tally: Tally) -> None:

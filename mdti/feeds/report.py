@@ -12,6 +12,9 @@ from mdti.job import iso
 MOST_REJECTED: Final = 1_000
 """Rejected values that a report lists; what is beyond is counted among the skipped."""
 
+UNLISTED: Final = "not listed by the last full reading, and too many to remove"
+"""Why what a source may have deleted is still there; told by every run until it is decided."""
+
 COUNTS: Final = (
     "read",
     "accepted",

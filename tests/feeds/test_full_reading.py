@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mdti.errors import ConnectionFailed
+from mdti.feeds.report import UNLISTED
 from tests.feeds.effects import Effects, Killed
 from tests.feeds.fakes import FakeDestination, FakeSource, Place, filled, wanted
 
@@ -63,6 +64,19 @@ def test_everything_is_read_anew_after_so_many_days(place: Place) -> None:
     assert destination.ours == wanted(source)
     place.run(source, destination)
     assert [full for _, full in source.asked] == [False, False, False, True, False]
+
+
+def test_a_refused_sweep_is_told_until_it_is_decided(place: Place) -> None:
+    source, destination = filled(10), FakeDestination()
+    place.run(source, destination)
+    del source.log[3:]
+    for full in (True, False):
+        report = place.run(source, destination, full=full).report
+        assert report.skipped == {UNLISTED: 7}
+    assert len(destination.ours) == 10
+    place.sweep_percent = 70
+    assert place.run(source, destination, full=True).report.skipped == {}
+    assert destination.ours == wanted(source)
 
 
 def test_a_full_reading_that_was_cut_off_goes_on_and_does_not_begin_anew(place: Place) -> None:

@@ -12,6 +12,7 @@ import pytest
 from mdti.app import App
 from mdti.feeds.health import DESTINATION_SIGNS, SOURCE_SIGNS, is_begun, is_expected
 from mdti.feeds.names import DESTINATIONS, ENRICHMENT, PRESETS, SOURCES, feed_names
+from mdti.feeds.report import UNLISTED
 from mdti.feeds.service import FeedRequest
 from mdti.feeds.sync import STILL_READ
 from mdti.sandbox.faults import Fault
@@ -147,6 +148,16 @@ def test_rows_that_wait_are_a_warning(world: World) -> None:
     check = world.checks(app)["feed mdti-to-anomali"]
     assert (check["state"], check["pending"]) == ("warning", 3)
     assert "left 3 rows pending" in check["message"]
+
+
+def test_objects_that_a_full_reading_did_not_list_are_a_warning(world: World) -> None:
+    app = world.app()
+    app.run_feed(FeedRequest(feed=FEED))
+    report = app.feed(FEED)["lastRun"] | {"skipped": {UNLISTED: 3}}
+    app.store.write(f"feeds/runs/{FEED}", json.dumps(report).encode())
+    check = world.checks(app)[f"feed {FEED}"]
+    assert check["state"] == "warning"
+    assert "did not list 3 objects" in check["message"]
 
 
 def test_rows_that_await_approval_are_told_and_no_fault(world: World) -> None:
