@@ -126,53 +126,37 @@ def daily(timer: func.TimerRequest, context: func.Context) -> None:  # noqa: ARG
     door.work(context, lambda: door.routes.daily())
 
 
-# A feed's timer is off by `AzureWebJobs.<its name>.Disabled` until the feed is set up and wanted.
-@app.timer_trigger("timer", schedule="0 7 * * * *", run_on_startup=False)
-@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
-def mdti_to_anomali(timer: func.TimerRequest, queue: func.Out[str], context: func.Context) -> None:  # noqa: ARG001
-    """Run the feed from Microsoft Defender TI to Anomali ThreatStream, every hour."""
-    door.work(context, lambda: door.routes.run_feed("mdti-to-anomali", queue))
+FEED_TIMERS = {
+    "mdti-to-anomali": "0 7 * * * *",
+    "threatconnect-to-sentinel": "0 22 * * * *",
+    "opencti-to-defender": "0 */5 * * * *",
+    "anyrun-to-defender": "0 37 */2 * * *",
+    "anomali-to-anomali": "0 52 * * * *",
+    "anomali-to-defender": "0 3 * * * *",
+    "anomali-to-sentinel": "0 9 * * * *",
+    "anyrun-to-anomali": "0 13 */2 * * *",
+    "anyrun-to-sentinel": "0 17 */2 * * *",
+    "mdti-to-defender": "0 19 * * * *",
+    "opencti-to-anomali": "0 2-59/5 * * * *",
+    "opencti-to-sentinel": "0 4-59/5 * * * *",
+    "taxii-to-anomali": "0 33 * * * *",
+    "taxii-to-defender": "0 39 * * * *",
+    "taxii-to-sentinel": "0 43 * * * *",
+    "threatconnect-to-anomali": "0 47 * * * *",
+    "threatconnect-to-defender": "0 57 * * * *",
+}
+"""When each feed runs: ANY.RUN's every two hours, OpenCTI's every five minutes, others hourly."""
 
 
-@app.timer_trigger("timer", schedule="0 22 * * * *", run_on_startup=False)
-@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
-def threatconnect_to_sentinel(
-    timer: func.TimerRequest,  # noqa: ARG001
-    queue: func.Out[str],
-    context: func.Context,
-) -> None:
-    """Run the feed from ThreatConnect to Microsoft Sentinel, every hour."""
-    door.work(context, lambda: door.routes.run_feed("threatconnect-to-sentinel", queue))
+def add_feed_timer(feed: str, schedule: str) -> None:
+    """Add the timer of a feed; `AzureWebJobs.<its name>.Disabled` keeps it off until wanted."""
+
+    @app.function_name(feed.replace("-", "_"))
+    @app.timer_trigger("timer", schedule=schedule, run_on_startup=False)
+    @app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
+    def run(timer: func.TimerRequest, queue: func.Out[str], context: func.Context) -> None:  # noqa: ARG001
+        door.work(context, lambda: door.routes.run_feed(feed, queue))
 
 
-@app.timer_trigger("timer", schedule="0 */5 * * * *", run_on_startup=False)
-@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
-def opencti_to_defender(
-    timer: func.TimerRequest,  # noqa: ARG001
-    queue: func.Out[str],
-    context: func.Context,
-) -> None:
-    """Run the feed from OpenCTI to Microsoft Defender, every five minutes."""
-    door.work(context, lambda: door.routes.run_feed("opencti-to-defender", queue))
-
-
-@app.timer_trigger("timer", schedule="0 52 * * * *", run_on_startup=False)
-@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
-def anomali_to_anomali(
-    timer: func.TimerRequest,  # noqa: ARG001
-    queue: func.Out[str],
-    context: func.Context,
-) -> None:
-    """Tag what is in ThreatStream with Microsoft's reputation, every hour."""
-    door.work(context, lambda: door.routes.run_feed("anomali-to-anomali", queue))
-
-
-@app.timer_trigger("timer", schedule="0 37 */2 * * *", run_on_startup=False)
-@app.queue_output("queue", queue_name=QUEUE, connection=STORAGE)
-def anyrun_to_defender(
-    timer: func.TimerRequest,  # noqa: ARG001
-    queue: func.Out[str],
-    context: func.Context,
-) -> None:
-    """Run the feed from ANY.RUN to Microsoft Defender, every two hours."""
-    door.work(context, lambda: door.routes.run_feed("anyrun-to-defender", queue))
+for feed, schedule in FEED_TIMERS.items():
+    add_feed_timer(feed, schedule)

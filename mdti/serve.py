@@ -28,6 +28,7 @@ PREFIX = "api"
 MAX_DELIVERIES = 5
 DEFAULT_THREADS = 32
 QUEUE_THREADS = 4
+_NAMED_TIMERS = 3
 HOSTNAME = "WEBSITE_HOSTNAME"
 THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 
@@ -157,7 +158,9 @@ class Server(AbstractContextManager["Server"]):
     @property
     def notes(self) -> tuple[str, ...]:
         """What differs from the platform, for people."""
-        off = f"Timers do not run here: {', '.join(self._timers)}." if self._timers else ""
+        named, more = self._timers[:_NAMED_TIMERS], len(self._timers) - _NAMED_TIMERS
+        rest = f" and {more} more" if more > 0 else ""
+        off = f"Timers do not run here: {', '.join(named)}{rest}." if named else ""
         keys = "Function keys are not asked for; only this machine can call."
         return tuple(note for note in (off, keys) if note)
 

@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 import requests
 
+from mdti.feeds.names import PRESETS, feed_names
 from mdti.sandbox.feeds import vendors
-from tests.door.service import Service, running
-
-PRESETS = (
-    "mdti-to-anomali",
-    "threatconnect-to-sentinel",
-    "opencti-to-defender",
-    "anyrun-to-defender",
-)
+from tests.door.service import Service, load, running
 
 
 @pytest.fixture
@@ -108,3 +102,10 @@ def test_a_timer_makes_a_job_and_joins_one_that_is_under_way(service: Service) -
     assert first == f"{messages[0]} queued"
     assert routes.run_feed("anyrun-to-defender", Queue()) == first
     assert len(messages) == 1
+
+
+def test_every_feed_has_a_timer_and_few_begin_at_once() -> None:
+    timers = load().FEED_TIMERS
+    assert set(timers) == set(feed_names())
+    hourly = [schedule.split()[1] for schedule in timers.values() if "/5" not in schedule]
+    assert len(set(hourly)) == len(hourly)

@@ -210,14 +210,21 @@ def test_it_says_where_it_is_and_forgets_it_again() -> None:
     assert environ == {}
 
 
-def test_it_says_which_timers_do_not_run() -> None:
-    def timer(app: func.FunctionApp) -> None:
-        @app.timer_trigger("timer", schedule="0 0 * * * *")
-        def hourly(timer: func.TimerRequest) -> None:
-            raise AssertionError
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "timer_0"), (3, "timer_0, timer_1, timer_2"), (5, "timer_0, timer_1, timer_2 and 2 more")],
+)
+def test_it_says_which_timers_do_not_run(count: int, said: str) -> None:
+    def timers(app: func.FunctionApp) -> None:
+        for number in range(count):
 
-    with served(timer) as server:
-        assert server.notes[0] == "Timers do not run here: hourly."
+            @app.function_name(f"timer_{number}")
+            @app.timer_trigger("timer", schedule="0 0 * * * *")
+            def run(timer: func.TimerRequest) -> None:
+                raise AssertionError
+
+    with served(timers) as server:
+        assert server.notes[0] == f"Timers do not run here: {said}."
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "", "app.example"])

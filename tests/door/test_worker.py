@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mdti.feeds.names import feed_names
 from tests.door.service import LATER, ROOT, SEED, Service, running
 from tests.door.worker import Message, Worker
 
@@ -31,11 +32,7 @@ NAMES = {
     "get_feeds",
     "get_feed",
     "post_feed_run",
-    "mdti_to_anomali",
-    "threatconnect_to_sentinel",
-    "opencti_to_defender",
-    "anyrun_to_defender",
-    "anomali_to_anomali",
+    *(feed.replace("-", "_") for feed in feed_names()),
 }
 
 
