@@ -19,9 +19,9 @@ from uuid import NAMESPACE_URL, uuid5
 
 import jmespath
 
-from tests.infra.arm import Deployment, Resource
-from tests.infra.scope import Surroundings
-from tests.playbooks.arm import BadTemplate
+from tests.arm.deployment import Deployment, Resource
+from tests.arm.scope import Surroundings
+from tests.arm.template import BadTemplate
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = {"--query", "--output"}

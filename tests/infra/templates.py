@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tests.infra.arm import Deployment
-from tests.infra.scope import Surroundings
-from tests.playbooks.arm import load
+from tests.arm.deployment import Deployment
+from tests.arm.scope import Surroundings
+from tests.arm.template import load
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"

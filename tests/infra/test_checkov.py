@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.arm import Deployment
+from tests.arm.deployment import Deployment
+from tests.arm.template import load
 from tests.infra.templates import PLATFORM
-from tests.playbooks.arm import load
 
 SKIPPED: Mapping[str, str] = {
     "CKV_AZURE_13": "authentication is a resource of its own, authsettingsV2, which is tested",

@@ -19,8 +19,8 @@ import pytest
 
 from mdti.arguments import command_line
 from mdti.feeds.names import feed_names
+from tests.arm.template import load
 from tests.infra.templates import PLATFORM, ROOT
-from tests.playbooks.arm import load
 
 Step = tuple[str, str]
 

@@ -9,10 +9,10 @@ import pytest
 from mdti.feeds.settings import FEED_SETTINGS
 from mdti.graph_api import HUNTING_PERMISSION, PERMISSION
 from mdti.settings import SETTINGS
+from tests.arm.template import load
 from tests.infra.fake_az import KNOWN
 from tests.infra.templates import PLATFORM, ROOT
 from tests.infra.tenant import WORKSPACE, Tenants
-from tests.playbooks.arm import load
 from tools.compose import PLAYBOOKS
 
 PAGE = ROOT / "docs" / "deploy.md"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.arm.template import load
 from tests.infra.templates import INFRA, PLATFORM
-from tests.playbooks.arm import load
 
 FORM = INFRA / "createUiDefinition.json"
 TYPES = {

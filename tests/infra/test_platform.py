@@ -10,12 +10,12 @@ import function_app
 from mdti.feeds.settings import FEED_SETTINGS
 from mdti.settings import SETTINGS
 from mdti.store.blob import BlobStore
+from tests.arm.deployment import Deployment
+from tests.arm.scope import guid
+from tests.arm.template import BadTemplate, load
 from tests.door.service import load as load_app
-from tests.infra.arm import Deployment
-from tests.infra.scope import guid
 from tests.infra.templates import AUTH, PLATFORM, ROOT, app_settings, platform
 from tests.infra.templates import SETTINGS as APP_SETTINGS
-from tests.playbooks.arm import BadTemplate, load
 
 PLATFORM_SETTINGS = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",

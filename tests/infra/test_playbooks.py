@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from tests.infra.arm import Deployment
-from tests.infra.scope import Surroundings
+from tests.arm.deployment import Deployment
+from tests.arm.scope import Surroundings
+from tests.arm.template import load
 from tests.infra.templates import INFRA, ROOT, SITE_TAGS
-from tests.playbooks.arm import load
 from tools.compose import COMMON, PLAYBOOKS, STATE, camel, made_files
 
 LOGICAPPS = ROOT / "logicapps"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.infra.arm import Deployment
-from tests.infra.scope import guid
+from tests.arm.deployment import Deployment
+from tests.arm.scope import guid
 from tests.infra.templates import ROOT, platform
 
 ROLES = {

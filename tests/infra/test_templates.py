@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.infra.expression import Call, Value, calls, expressions, parse
+from tests.arm.expression import Call, Value, calls, expressions, parse
+from tests.arm.template import load
 from tests.infra.shapes import faults
 from tests.infra.templates import INFRA, TEMPLATES, deployed
 from tests.infra.test_roles import ROLES
-from tests.playbooks.arm import load
 
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 METADATA = {"title", "description", "prerequisites", "postDeployment"}

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.playbooks.arm import Workflow, load, tokenize, workflow_of
+from tests.arm.expression import tokenize
+from tests.arm.template import load
+from tests.playbooks.deployed import Workflow, workflow_of
 
 LOGICAPPS = Path(__file__).parents[2] / "logicapps"
 TEMPLATES = sorted(LOGICAPPS.glob("*/azuredeploy*.json"))

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.playbooks.arm import load, workflow_of
+from tests.arm.template import load
 from tests.playbooks.definitions import LOGICAPPS
+from tests.playbooks.deployed import workflow_of
 from tests.playbooks.engine import Engine
 from tests.playbooks.history import Run
 from tests.playbooks.place import AUDIENCE, IDENTITY, REQUIRED

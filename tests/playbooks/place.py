@@ -11,7 +11,9 @@ from mdti.sandbox.copilot import Copilot
 from mdti.sandbox.host import Sandbox
 from mdti.sandbox.incidents import PLAYBOOK_CLIENT_ID, Incident, Incidents
 from mdti.sandbox.sentinel import Arm, Connector
-from tests.playbooks.arm import GROUP, SUBSCRIPTION, Workflow, load, workflow_of
+from tests.arm.scope import SUBSCRIPTION
+from tests.arm.template import load
+from tests.playbooks.deployed import GROUP, Workflow, workflow_of
 from tests.playbooks.engine import Engine
 from tests.playbooks.history import Run
 from tests.playbooks.runner import Runner

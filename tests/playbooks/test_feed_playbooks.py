@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from tests.playbooks.arm import load, workflow_of
+from tests.arm.template import load
 from tests.playbooks.definitions import LOGICAPPS
+from tests.playbooks.deployed import workflow_of
 from tests.playbooks.engine import Engine
 from tests.playbooks.feed_scene import JOB, FeedScene, report, shown
 from tests.playbooks.history import Run

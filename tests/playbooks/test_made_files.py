@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.playbooks.arm import load, workflow_of
+from tests.arm.template import load
 from tests.playbooks.definitions import TEMPLATES
+from tests.playbooks.deployed import workflow_of
 from tests.playbooks.place import REQUIRED
 from tools import playbooks
 from tools.playbooks import INCIDENT, LOGICAPPS, SOURCE, made_files

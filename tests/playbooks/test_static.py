@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.playbooks.arm import deploy, load
+from tests.arm.template import load
 from tests.playbooks.definitions import (
     LOGICAPPS,
     TEMPLATES,
@@ -15,6 +15,7 @@ from tests.playbooks.definitions import (
     template_name,
     texts_of,
 )
+from tests.playbooks.deployed import deploy
 from tests.playbooks.engine import Engine, EngineRefused
 from tests.playbooks.wire import Retry, seconds_of
 

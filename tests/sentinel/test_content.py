@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.arm.template import load
 from tests.kusto.parser import Reading, missing, read
-from tests.playbooks.arm import deploy, load
 from tests.playbooks.definitions import texts_of
+from tests.playbooks.deployed import deploy
 from tests.sentinel.tables import FUNCTIONS, TABLES
 from tools import sentinel_content
 from tools.sentinel_content import HUNT, MAP, MEASURE, SENTINEL, made_files

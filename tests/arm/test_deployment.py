@@ -1,12 +1,13 @@
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.infra.arm import Deployment
-from tests.infra.expression import calls, expressions, parse
-from tests.infra.scope import Surroundings
-from tests.playbooks.arm import BadTemplate
+from tests.arm.deployment import Deployment
+from tests.arm.expression import calls, expressions, parse
+from tests.arm.scope import SUBSCRIPTION, Surroundings
+from tests.arm.template import BadTemplate, load
 
 
 def template(**resource: Any) -> dict[str, Any]:
@@ -33,6 +34,14 @@ def evaluate(expression: str, cloud: str = "AzureCloud", **parts: Any) -> Any:
         ("[union(createObject('a', 1), createObject('a', 2))]", {"a": 2}),
         ("[toLower(string(true()))]", "true"),
         ("[string(32)]", "32"),
+        ("[string(createObject('k', 'Value'))]", '{"k": "Value"}'),
+        ("[format('{0}/{1}', 'a', 'it''s')]", "a/it's"),
+        ("[last(split('a/b', '/'))]", "b"),
+        ("[substring('abc', 0, sub(length('abc'), 1))]", "ab"),
+        (
+            "[subscriptionResourceId('A.B/c/d', 'one', 'two')]",
+            f"/subscriptions/{SUBSCRIPTION}/providers/A.B/c/one/d/two",
+        ),
         (
             "[toObject(createArray('x'), lambda('t', concat('k', lambdaVariables('t'))), "
             "lambda('t', lambdaVariables('t')))]",
@@ -129,6 +138,18 @@ def test_a_nested_template_sees_only_what_it_is_given() -> None:
 
 def test_a_false_condition_leaves_a_resource_out() -> None:
     assert Deployment(template(condition="[not(true())]")).resources == []
+
+
+def test_keys_are_evaluated() -> None:
+    made = Deployment(template(properties={"[concat('k', 'ey')]": 1}))
+    assert made.resources[0].body["properties"] == {"key": 1}
+
+
+def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "template.json"
+    path.write_text('{"a": 1, "a": 2}', encoding="utf-8")
+    with pytest.raises(BadTemplate):
+        load(path)
 
 
 def test_expressions_and_the_calls_in_them_are_found_wherever_they_are() -> None:

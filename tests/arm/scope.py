@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tests.infra.expression import Node, Part, Value, is_expression, parse
-from tests.playbooks.arm import BadTemplate
+from tests.arm.expression import Node, Part, Value, is_expression, parse
+from tests.arm.template import BadTemplate
 
 SUBSCRIPTION = "5a7d0b0e-0000-4000-8000-00000000c001"
 TENANT = "5a7d0b0e-0000-4000-8000-00000000f001"
@@ -219,7 +219,9 @@ def _union(first: Any, *others: Any) -> Any:
 
 
 def _string(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value).capitalize()
+    if isinstance(value, str | bool):
+        return str(value)
+    return json.dumps(value)
 
 
 def _below_subscription(kind: str, *names: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.infra.scope import Scope, Surroundings, path_of
-from tests.playbooks.arm import BadTemplate
+from tests.arm.scope import Scope, Surroundings, path_of
+from tests.arm.template import BadTemplate
 
 
 @dataclass(frozen=True, slots=True)

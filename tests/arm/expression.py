@@ -1,10 +1,15 @@
 """Parses the expressions of a template into trees."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.playbooks.arm import BadTemplate, Token, tokenize
+from tests.arm.template import BadTemplate
+
+Token = tuple[str, Any]
+
+_TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(-?\d+)|([A-Za-z_]\w*)|([()\[\],.]))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,25 @@ def parse(text: str) -> Node:
     if rest:
         raise BadTemplate(f"[{text}]: left over {rest[0][1]!r}")
     return node
+
+
+def tokenize(text: str) -> list[Token]:
+    """Return the tokens of an expression: values, names and marks."""
+    tokens: list[Token] = []
+    position = 0
+    while position < len(text.rstrip()):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise BadTemplate(f"[{text}] cannot be read at {position}")
+        quoted, number, name, mark = match.groups()
+        if quoted is not None:
+            tokens.append(("value", quoted.replace("''", "'")))
+        elif number is not None:
+            tokens.append(("value", int(number)))
+        else:
+            tokens.append(("name", name) if name else ("mark", mark))
+        position = match.end()
+    return tokens
 
 
 def _node(tokens: Sequence[Token]) -> tuple[Node, Sequence[Token]]:
