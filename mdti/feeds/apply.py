@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from mdti.errors import BadAnswer, DeadlineExceeded, MdtiError, StoreError
+from mdti.feeds.fields import text_of
 from mdti.feeds.ledger import Ledger, Task, Wish
 from mdti.feeds.mirror import Mirror, Mirrored
 from mdti.feeds.pace import Pace
@@ -272,7 +273,8 @@ class Applying:
 
     def _after(self, sent: _Sent, outcome: Outcome, at: int) -> Row | None:
         """Return the row as the outcome leaves it; None when the intent stands."""
-        before, reason = sent.before, outcome.reason[:_WORDS]
+        # Words from outside may hold half a surrogate pair, which no file takes.
+        before, reason = sent.before, text_of(outcome.reason, limit=_WORDS)
         put = isinstance(sent.operation, Put)
         if outcome.state == "accepted":
             if put:

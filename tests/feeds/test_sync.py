@@ -150,6 +150,20 @@ def test_what_the_destination_refuses_is_told_each_time_and_sent_once(place: Pla
     assert len(destination.calls) == calls
 
 
+def test_words_that_no_file_can_hold_are_kept_without_them(place: Place) -> None:
+    source, destination = filled(3), FakeDestination()
+    refused = ip(1).key
+    destination.verdict = lambda one: (
+        Outcome(refused, "rejected", "too long:\nCaf\u00e9 \ud83d") if one.key == refused else None
+    )
+    for unchanged in (0, 2):
+        report = place.run(source, destination).report
+        assert (report.error, report.unchanged) == (None, unchanged)
+        assert report.rejected == ((refused.value, "too long: Caf\u00e9"),)
+        last = place.sync().last("taxii-to-defender")
+        assert last == report.to_json()
+
+
 @pytest.mark.parametrize("what", ["item", "policy"])
 def test_a_refused_row_is_sent_again_when_the_item_or_the_policy_changes(
     place: Place, what: str

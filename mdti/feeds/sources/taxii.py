@@ -249,8 +249,8 @@ class TaxiiSource:
         token = document.get("next") or None
         if not isinstance(objects, list) or not isinstance(token, str | None):
             raise BadAnswer(f"{response.api} answered with no TAXII envelope.", api=response.api)
-        if token is not None and len(token) > _LONGEST_TOKEN:
-            raise BadAnswer(f"{response.api} answered with too long a link.", api=response.api)
+        if token is not None and (len(token) > _LONGEST_TOKEN or not token.isprintable()):
+            raise BadAnswer(f"{response.api} answered with no usable link.", api=response.api)
         dates = [response.headers.get(self._dialect.header + one) for one in ("last", "first")]
         moments = [moment for date in dates if (moment := moment_of(date)) is not None]
         at = server_time(response) or self._now()

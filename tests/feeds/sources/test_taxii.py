@@ -170,7 +170,14 @@ def test_a_key_is_sent_under_its_scheme_unless_it_names_one(taxii: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [[], {"objects": 5}, {"objects": [{}], "next": 5}, {"next": "x" * 5_000}]
+    "document",
+    [
+        [],
+        {"objects": 5},
+        {"objects": [{}], "next": 5},
+        {"next": "x" * 5_000},
+        {"objects": [{}], "next": "\ud83d"},
+    ],
 )
 def test_an_answer_that_is_no_envelope_is_an_error(taxii: TaxiiRig, document: object) -> None:
     with rude(lambda _: reply(document)) as server, pytest.raises(BadAnswer):
