@@ -72,7 +72,7 @@ def run_feed(
             continue
         if run.again and not options.dry_run:
             telling.tell(run.report)
-            request = request.following
+            request = request.following(run)
             continue
         if not options.follow or isinstance(run.report.error, SettingError):
             return run.report

@@ -46,10 +46,9 @@ class FeedRequest:
             "full": self.full,
         }
 
-    @property
-    def following(self) -> "FeedRequest":
-        """The run that goes on where this one stopped: it does not begin anew."""
-        return replace(self, dry_run=False, full=False)
+    def following(self, run: Run) -> "FeedRequest":
+        """Return what goes on where a run of this stopped: what began does not begin anew."""
+        return replace(self, dry_run=False, full=self.full and not run.begun)
 
 
 def parse_feed(name: str, body: object) -> FeedRequest:
@@ -144,7 +143,7 @@ class Feeds:
         run = self.run(request)
         if run.again and not request.dry_run:
             with self._lock:
-                self._following[job.id] = request.following
+                self._following[job.id] = request.following(run)
         _log.log(
             logging.INFO if run.report.complete else logging.WARNING, "feed %s", run.report.line
         )

@@ -1,11 +1,16 @@
 """A full reading that ends before its first page is kept has not begun."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mdti.errors import ConnectionFailed
+from mdti.feeds.ports import Batch, Cursor
 from mdti.feeds.report import UNLISTED
+from mdti.feeds.route import Terms
+from mdti.feeds.service import FeedRequest
+from mdti.net.deadline import Deadline
 from tests.feeds.effects import Effects, Killed
 from tests.feeds.fakes import FakeDestination, FakeSource, Place, filled, wanted
 
@@ -90,6 +95,28 @@ def test_a_full_reading_that_was_cut_off_goes_on_and_does_not_begin_anew(place: 
     place.run(source, destination)
     assert [full for _, full in source.asked] == [False, True, False]
     assert place.run(source, destination).report.complete
+
+
+class Slow(FakeSource):
+    """A source that answers when there is no time left."""
+
+    place: Place
+
+    def read(self, cursor: Cursor | None, *, full: bool, deadline: Deadline) -> Iterator[Batch]:
+        self.place.time.sleep(deadline.remaining())
+        return iter(())
+
+
+def test_a_full_reading_that_had_no_time_to_begin_is_still_asked_for(place: Place) -> None:
+    source, slow, destination = filled(10), Slow(), FakeDestination()
+    place.run(source, destination)
+    slow.place = place
+    place.terms = Terms(revision="other")
+    request = FeedRequest(feed="taxii-to-defender", full=True)
+    late = place.run(slow, destination, full=True)
+    assert late.again
+    assert request.following(late).full
+    assert not request.following(place.run(source, destination, full=True)).full
 
 
 def _cut(source: FakeSource) -> None:
