@@ -111,7 +111,7 @@ class Sync:
                 mirror = Mirror(self._store, feed.name, folder, lease=lease)
                 stack.callback(mirror.close)
                 snapshots = mirror.snapshots
-                full = full or self._is_due(feed, mirror)
+                full = full or self._is_due(feed, mirror) or self._is_lost(feed, mirror, folder)
                 self._ingest(feed, mirror, full=full, deadline=deadline, tally=tally)
                 self._apply(feed, mirror, folder, deadline, tally, own=lease)
             except MdtiError as error:
@@ -235,6 +235,19 @@ class Sync:
             return False
         last = mirror.last_full
         return last is None or self._now() - last >= timedelta(days=feed.full_days)
+
+    def _is_lost(self, feed: Feed, mirror: Mirror, folder: Path) -> bool:
+        """Return whether rows of the feed are at its destination, but nothing is in its mirror.
+
+        A first reading may begin later than these rows do, so it would have all of them removed.
+        """
+        if mirror.cursor is not None:
+            return False
+        ledger = Ledger(self._store, feed.route.ledger, folder, lease=None)
+        try:
+            return feed.name in ledger.contributors
+        finally:
+            ledger.close()
 
     def _is_read(self, feed: str) -> bool:
         report = self.last(feed)

@@ -1,8 +1,10 @@
 """A feed whose mirror was lost takes nothing back before its source was read to the end again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mdti.errors import ConnectionFailed
+from mdti.feeds.ports import Batch, Cursor
+from mdti.net.deadline import Deadline
 from tests.feeds.effects import Effects
 from tests.feeds.fakes import FakeDestination, FakeSource, Place, filled, wanted
 
@@ -20,6 +22,28 @@ def cut_off(source: FakeSource) -> Callable[[], None]:
         source.fails = ConnectionFailed("The connection broke.")
 
     return cut
+
+
+class Shallow(FakeSource):
+    """A source whose first reading begins at `first`; asked for all, it lists all."""
+
+    first = 0
+
+    def read(self, cursor: Cursor | None, *, full: bool, deadline: Deadline) -> Iterator[Batch]:
+        begin = cursor if cursor is not None or full else {"at": str(self.first)}
+        yield from super().read(begin, full=full, deadline=deadline)
+
+
+def test_a_source_that_is_not_read_from_its_beginning_is_then_read_whole(place: Place) -> None:
+    source, destination = Shallow(), FakeDestination()
+    source.log = filled().log
+    place.run(source, destination)
+    source.first = 9
+    lose_mirror(place)
+    report = place.run(source, destination).report
+    assert (report.removed, report.unchanged, report.complete) == (0, 10, True)
+    place.run(source, destination)
+    assert [full for _, full in source.asked] == [False, True, False]
 
 
 def test_nothing_is_removed_while_the_source_is_away(place: Place) -> None:
