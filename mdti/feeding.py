@@ -77,9 +77,8 @@ def run_feed(
         if not options.follow or isinstance(run.report.error, SettingError):
             return run.report
         telling.tell(run.report)
-        if run.report.error is None or run.begun:
-            # What was read of a full reading is in the mirror, and the next run goes on from there.
-            request = replace(request, full=False)
+        # What was read of a full reading is in the mirror, and the next run goes on from there.
+        request = replace(request, full=request.full and not run.begun)
         sleep(pauses.after(run.report.error))
 
 

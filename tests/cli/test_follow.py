@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,11 +52,17 @@ class Pauses:
             raise KeyboardInterrupt
 
 
-def follow(pauses: Pauses, *, full: bool = False, feed: str = "anyrun-to-defender") -> None:
+def follow(
+    pauses: Pauses,
+    *,
+    full: bool = False,
+    feed: str = "anyrun-to-defender",
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     options = Namespace(
         name=feed, depth_days=None, min_score=None, dry_run=False, full=full, follow=True
     )
-    app = App(dict(os.environ), sleep=lambda seconds: None)
+    app = App(dict(os.environ), sleep=lambda seconds: None, clock=clock)
     try:
         with pytest.raises(KeyboardInterrupt):
             run_feed(options, Console(), app, sleep=pauses, random=Random(1))
@@ -89,6 +96,16 @@ def test_a_full_reading_that_could_not_begin_is_tried_again_as_a_full_one(
     follow(Pauses(4, {2: sandbox.faults.set}), full=True, feed="opencti-to-defender")
     assert openings(sandbox)[:3] == ["anew"] * 3
     assert set(openings(sandbox)[3:]) == {"on"}
+
+
+def test_a_full_reading_that_had_no_time_to_begin_is_tried_again(sandbox: Sandbox) -> None:
+    def clock() -> float:
+        return 800.0 if openings(sandbox) else 0.0  # beyond what is left for reading
+
+    follow(Pauses(1), feed="opencti-to-defender")
+    sandbox.forget()
+    follow(Pauses(2), full=True, feed="opencti-to-defender", clock=clock)
+    assert openings(sandbox)[:2] == ["anew", "anew"]
 
 
 def test_pauses_grow_while_runs_fail_and_are_bounded_and_uneven(sandbox: Sandbox) -> None:
