@@ -56,7 +56,11 @@ def _days(name: str, default: str, about: str) -> Setting[int | None]:
 
 
 FEED_MIN_CONFIDENCE = number(
-    "FEED_MIN_CONFIDENCE", 50, 0, 100, "Indicators of lower confidence are not sent."
+    "FEED_MIN_CONFIDENCE",
+    50,
+    0,
+    100,
+    "Indicators of lower confidence are not sent; hosts with a floor of reputation go by that.",
 )
 FEED_SEVERITY_MAX = _one_of(
     "FEED_SEVERITY_MAX", _SEVERITIES, "Higher severities are lowered to this one."
