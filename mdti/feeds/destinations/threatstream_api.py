@@ -229,7 +229,8 @@ def page_of(response: Response) -> tuple[list[Mapping[str, Any]], str | None]:
     link = meta.get("next")
     if not link:
         return [row for row in rows if isinstance(row, dict)], None
-    path, _, query = link.partition("?") if isinstance(link, str) else ("", "", "")
+    is_link = isinstance(link, str) and link.isprintable()
+    path, _, query = link.partition("?") if is_link else ("", "", "")
     if not path.endswith(_LIST):
         raise BadAnswer(f"{response.api} linked the next page of a list to another place.")
     options = parse_qsl(query, keep_blank_values=True)

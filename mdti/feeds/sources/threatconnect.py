@@ -284,7 +284,7 @@ class ThreatConnectSource:
         if not link or not rows:
             return None
         try:
-            parts = urlsplit(link) if isinstance(link, str) else None
+            parts = urlsplit(link) if isinstance(link, str) and link.isprintable() else None
             same = parts is not None and origin_of(parts.geturl()) == origin_of(url)
             query = parse_qsl(parts.query, keep_blank_values=True) if parts and same else []
         except (MdtiError, ValueError):

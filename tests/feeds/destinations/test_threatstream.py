@@ -229,7 +229,14 @@ def test_the_list_is_read_over_all_pages(
 
 
 @pytest.mark.parametrize(
-    "link", ["https://elsewhere.example/x/?limit=1", "/api/v1/user/?limit=1", 7, "//[x"]
+    "link",
+    [
+        "https://elsewhere.example/x/?limit=1",
+        "/api/v1/user/?limit=1",
+        7,
+        "//[x",
+        "/api/v2/intelligence/?search_after=\ud83d",
+    ],
 )
 def test_a_link_to_another_place_is_not_followed(link: object) -> None:
     body = json.dumps({"meta": {"next": link}, "objects": []}).encode()

@@ -249,6 +249,7 @@ def test_the_first_read_goes_back_as_far_as_it_is_told(rig: ThreatConnectRig) ->
         "{root}/api/v3/victims?resultStart=3",
         "{root}/api/v3/indicators",
         "http://[",
+        "{root}/api/v3/indicators?resultStart=\ud83d",
         7,
     ],
 )
