@@ -106,14 +106,11 @@ class _Telling:
 
     def tell(self, report: Report) -> None:
         if self._told is not None and report.error is None:
-            same = _counts(report) == _counts(self._told) and report.complete == self._told.complete
+            same = report.line == self._told.line
             if same and report.finished - self._told.finished < _QUIET:
                 return
         self._told = report
-        when = f"{report.finished:%Y-%m-%dT%H:%M:%SZ}"
-        document = report.to_json()
-        counts = ", ".join(f"{document[name]:,} {name}" for name in COUNTS)
-        self._console.note(f"{when} {report.feed}: {_outcome(document)}, {counts}")
+        self._console.note(f"{report.finished:%Y-%m-%dT%H:%M:%SZ} {report.line}")
         if report.error is not None:
             self._console.fail(report.error)
 
@@ -152,8 +149,3 @@ def _last(report: Mapping[str, Any] | None) -> str:
     if waiting := report.get("awaitingApproval"):
         counts += f", {waiting:,} awaiting approval"
     return f"{report['finished']}  {_outcome(report)}, {counts}"
-
-
-def _counts(report: Report) -> tuple[int, ...]:
-    document = report.to_json()
-    return tuple(document[name] for name in COUNTS)

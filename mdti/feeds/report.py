@@ -60,8 +60,8 @@ class Report:
         counts |= {"skipped": sum(self.skipped.values()), "rejected": len(self.rejected)}
         state = "complete" if self.complete else "incomplete"
         if self.error is not None:
-            state = f"failed: {self.error.code}"
-        return f"{self.feed} {state}, {', '.join(f'{n} {name}' for name, n in counts.items())}"
+            state = f"failed ({self.error.code})"
+        return f"{self.feed}: {state}, {', '.join(f'{n} {name}' for name, n in counts.items())}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as the HTTP contract shows it."""

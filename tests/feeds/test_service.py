@@ -135,7 +135,7 @@ def test_a_job_answers_with_the_report_also_when_the_run_failed(
         assert body is not None
         assert b'"feed": "threatconnect-to-sentinel"' in body
         assert b"wrong" not in body
-        assert "feed threatconnect-to-sentinel failed: identityRefused, 0 read" in caplog.text
+        assert "feed threatconnect-to-sentinel: failed (identityRefused), 0 read" in caplog.text
         assert "wrong" not in caplog.text
         assert app.follow(done) is None
 
