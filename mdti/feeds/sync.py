@@ -217,7 +217,13 @@ class Sync:
             name, _, rest = key.removeprefix("feeds/mirrors/").partition("/")
             if rest != "pointer" or not name.endswith(suffix) or name == feed.name:
                 continue
-            route = self._route_of(name)
+            try:
+                route = self._route_of(name)
+            except SettingError as error:
+                raise SettingError(
+                    f"{name} goes to the same place and cannot be judged: {error.message}",
+                    hint=error.hint,
+                ) from None
             if route.ledger == feed.route.ledger:
                 yield name, replace(route, renews=self._is_read(name))
 

@@ -114,6 +114,17 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
         app.run_feed(FeedRequest(feed="anyrun-to-defender"))
 
 
+def test_a_wrong_setting_of_another_feed_into_the_place_names_that_feed(tmp_path: Path) -> None:
+    with running(tmp_path) as app:
+        assert app.run_feed(FeedRequest(feed="taxii-to-defender")).report.error is None
+    wrong = {"TAXII_TO_DEFENDER_FEED_MIN_CONFIDENCE": "much"}
+    with running(tmp_path, wrong) as app:
+        error = app.run_feed(FeedRequest(feed="anyrun-to-defender")).report.error
+    assert isinstance(error, SettingError)
+    assert error.message.startswith("taxii-to-defender goes to the same place")
+    assert "FEED_MIN_CONFIDENCE" in error.message
+
+
 def test_the_source_system_is_frozen_after_the_first_run(tmp_path: Path) -> None:
     feed = FeedRequest(feed="taxii-to-sentinel")
     with running(tmp_path) as app:
