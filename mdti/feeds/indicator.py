@@ -43,3 +43,8 @@ class Indicator:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     link: str | None = None
+
+
+def worth(indicator: Indicator) -> int | None:
+    """Return the confidence, else the score, 0 to 100; None without both."""
+    return indicator.score if indicator.confidence is None else indicator.confidence

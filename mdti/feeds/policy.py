@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, get_args
 
-from mdti.feeds.indicator import Indicator, IndicatorKind, Severity
+from mdti.feeds.indicator import Indicator, IndicatorKind, Severity, worth
 from mdti.feeds.ports import Skip
 
 SCORED_KINDS: Final[frozenset[IndicatorKind]] = frozenset(("ipv4", "ipv6", "domain"))
@@ -76,7 +76,7 @@ def judge(
             return Skip("reputation too low")
         return Wanted(_capped(_scored(indicator, reputation), policy.severity_max))
     if policy.min_confidence > 0:
-        trust = indicator.score if indicator.confidence is None else indicator.confidence
+        trust = worth(indicator)
         if trust is None:
             return Skip("no confidence given")
         if trust < policy.min_confidence:

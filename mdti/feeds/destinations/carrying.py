@@ -5,7 +5,7 @@ beside it are not lost with it.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from mdti.errors import (
@@ -19,7 +19,7 @@ from mdti.errors import (
 )
 from mdti.feeds.asking import Hints, explained
 from mdti.feeds.indicator import Key
-from mdti.feeds.ports import Outcome
+from mdti.feeds.ports import Operation, Outcome
 from mdti.net.deadline import Deadline
 from mdti.net.messages import Request, Response
 from mdti.net.transport import Transport
@@ -128,6 +128,20 @@ class Carrier:
     def _heard(self) -> None:
         with self._lock:
             self._silent = 0
+
+
+def each_row_once(
+    operations: Sequence[Operation], carry_out: Callable[[list[Operation]], Iterable[Outcome]]
+) -> list[Outcome]:
+    """Return one outcome for each operation, in their order.
+
+    Of two operations on one row the later one is carried out, and its outcome is both's.
+    """
+    wanted = {operation.key: operation for operation in operations}
+    if not wanted:
+        return []
+    outcomes = {outcome.key: outcome for outcome in carry_out(list(wanted.values()))}
+    return [outcomes[operation.key] for operation in operations]
 
 
 def pending(operation: Keyed, reason: str) -> Outcome:

@@ -22,7 +22,7 @@ from mdti.errors import (
     Unauthorized,
 )
 from mdti.feeds.asking import Hints, Now, document_of, utc_now
-from mdti.feeds.destinations.carrying import REFUSED, Carrier, pending
+from mdti.feeds.destinations.carrying import REFUSED, Carrier, each_row_once, pending
 from mdti.feeds.destinations.defender_import import ImportRow, judge_import
 from mdti.feeds.destinations.defender_rows import DefenderRows, policy_of
 from mdti.feeds.destinations.defender_tenant import Tenant
@@ -97,7 +97,7 @@ class Defender:
         self._tenant = Tenant(now())
         self._reading = threading.Lock()
         self._changing = threading.Lock()
-        self.expire_days: int | None = expire_days
+        self.expire_days = expire_days
         self.revision = f"defender 1 {policy} {expire_days} {mark}"
         self.limits = Limits(
             batch=BATCH,
@@ -122,19 +122,16 @@ class Defender:
         Raises `MdtiError` for a wrong audience, a missing role, a feature that is off, and a
         service that has not answered three times in a row.
         """
-        if not operations:
-            return []
+        return each_row_once(operations, lambda wanted: self._carry_out(wanted, deadline))
+
+    def _carry_out(self, wanted: Sequence[Operation], deadline: Deadline) -> list[Outcome]:
         try:
-            self._read_if_needed(operations, deadline)
+            self._read_if_needed(wanted, deadline)
         except MdtiError as error:
             self._carrier.forgive(error)
-            return [pending(operation, error.message) for operation in operations]
-        # Of two operations on one row the later one counts, and its outcome is both's.
-        wanted = {operation.key: operation for operation in operations}.values()
+            return [pending(operation, error.message) for operation in wanted]
         done = self._drop([one for one in wanted if isinstance(one, Drop)], deadline)
-        done += self._put([one for one in wanted if isinstance(one, Put)], deadline)
-        outcomes = {outcome.key: outcome for outcome in done}
-        return [outcomes[operation.key] for operation in operations]
+        return done + self._put([one for one in wanted if isinstance(one, Put)], deadline)
 
     def _put(self, puts: Sequence[Put], deadline: Deadline) -> list[Outcome]:
         outcomes: list[Outcome] = []

@@ -1,4 +1,4 @@
-"""What destinations read from an indicator alike: its worth, its life, its words."""
+"""What destinations read from an indicator alike: its severity, its life, its words."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -6,11 +6,6 @@ from datetime import UTC, datetime, timedelta
 from mdti.feeds.indicator import Indicator, Severity
 
 _FLOORS: tuple[tuple[int, Severity], ...] = ((60, "high"), (40, "medium"), (20, "low"))
-
-
-def worth(indicator: Indicator) -> int | None:
-    """Return the confidence, else the score, 0 to 100; None without both."""
-    return indicator.score if indicator.confidence is None else indicator.confidence
 
 
 def severity_of(indicator: Indicator) -> Severity:

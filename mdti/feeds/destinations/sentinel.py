@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from mdti.errors import BadAnswer, Forbidden, Missing, SettingError, Unauthorized
 from mdti.feeds.asking import Hints, Now, utc_now
-from mdti.feeds.destinations.carrying import Carrier
+from mdti.feeds.destinations.carrying import Carrier, each_row_once
 from mdti.feeds.destinations.sentinel_objects import SentinelObjects, created_of, remember
 from mdti.feeds.indicator import Indicator, Key, Tlp
 from mdti.feeds.ports import Drop, Limits, Operation, Outcome, Skip
@@ -107,20 +107,19 @@ class Sentinel:
         Raises `MdtiError` for a wrong audience, a missing role, an unknown workspace, and a service
         that has not answered three times in a row.
         """
-        # Of two operations on one row the later one counts, and its outcome is both's.
-        wanted = {operation.key: operation for operation in operations}
+        return each_row_once(operations, lambda wanted: self._carry_out(wanted, deadline))
+
+    def _carry_out(self, wanted: Sequence[Operation], deadline: Deadline) -> list[Outcome]:
         now = self._now()
-        outcomes: dict[Key, Outcome] = {}
+        outcomes: list[Outcome] = []
         sent: list[_Upload] = []
-        for operation in wanted.values():
+        for operation in wanted:
             upload = self._upload(operation, now)
             if upload is None:
-                outcomes[operation.key] = Outcome(operation.key, "rejected", "expired")
+                outcomes.append(Outcome(operation.key, "rejected", "expired"))
             else:
                 sent.append(upload)
-        done = self._carrier.carry_out(sent, lambda part: self._send(part, deadline))
-        outcomes |= {outcome.key: outcome for outcome in done}
-        return [outcomes[operation.key] for operation in operations]
+        return outcomes + self._carrier.carry_out(sent, lambda part: self._send(part, deadline))
 
     def _upload(self, operation: Operation, now: datetime) -> "_Upload | None":
         """Return what to upload; None for an indicator whose time is over."""

@@ -11,15 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mdti.feeds.destinations.rating import (
-    distinct,
-    end_within,
-    sentence,
-    title,
-    worth,
-    zulu,
-)
-from mdti.feeds.indicator import Indicator, IndicatorKind, Key, Tlp
+from mdti.feeds.destinations.rating import distinct, end_within, sentence, title, zulu
+from mdti.feeds.indicator import Indicator, IndicatorKind, Key, Tlp, worth
 
 NAMESPACE: Final = uuid.UUID("0f0d9a4b-6a1f-5d0e-9f0c-4d8d1c6a2b77")
 MAX_TEXT: Final = 1_000

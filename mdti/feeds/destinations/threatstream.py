@@ -8,12 +8,12 @@ A row that awaits a person's approval is told apart, and its `remote_id` names t
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, get_args
 
 from mdti.errors import MdtiError, SettingError
 from mdti.feeds.asking import Now, utc_now
-from mdti.feeds.destinations.carrying import pending
+from mdti.feeds.destinations.carrying import each_row_once, pending
 from mdti.feeds.destinations.threatstream_api import ThreatStreamApi
 from mdti.feeds.destinations.threatstream_rows import Shape, shape_of
 from mdti.feeds.destinations.threatstream_work import Approval, Work
@@ -70,10 +70,9 @@ class ThreatStream:
         self._approval = approval
         self._mark = mark
         self._notes = notes
-        self._days = expire_days
         self._now = now
         self._sleep = sleep
-        self.expire_days: int | None = expire_days
+        self.expire_days = expire_days
         self.revision = f"anomali 1 {expire_days} {mark}"
         self.limits = Limits(batch=BATCH, per_minute=CALLS_PER_MINUTE, parallel=PARALLEL)
 
@@ -95,21 +94,17 @@ class ThreatStream:
         Raises `MdtiError` for a wrong key, a missing right, and a service that has not answered
         three times in a row.
         """
-        # Of two operations on one row the later one counts, and its outcome is both's.
-        wanted = {operation.key: operation for operation in operations}
-        if not wanted:
-            return []
+        return each_row_once(operations, lambda wanted: self._carry_out(wanted, deadline))
+
+    def _carry_out(self, wanted: Sequence[Operation], deadline: Deadline) -> Iterable[Outcome]:
         try:
-            outcomes = self._carry_out(wanted, deadline)
+            return self._work(wanted, deadline)
         except MdtiError as error:
             self._api.carrier.forgive(error)
-            outcomes = {key: pending(one, error.message) for key, one in wanted.items()}
-        return [outcomes[operation.key] for operation in operations]
+            return [pending(operation, error.message) for operation in wanted]
 
-    def _carry_out(
-        self, wanted: Mapping[Key, Operation], deadline: Deadline
-    ) -> Mapping[Key, Outcome]:
-        found = self._api.named(list(wanted), deadline=deadline)
+    def _work(self, wanted: Sequence[Operation], deadline: Deadline) -> Iterable[Outcome]:
+        found = self._api.named([one.key for one in wanted], deadline=deadline)
         work = Work(
             self._api,
             found,
@@ -118,14 +113,15 @@ class ThreatStream:
             deadline=deadline,
             sleep=self._sleep,
         )
-        puts = [(one, self._shape(one)) for one in wanted.values() if isinstance(one, Put)]
-        return work.outcomes(puts, [one for one in wanted.values() if isinstance(one, Drop)])
+        puts = [(one, self._shape(one)) for one in wanted if isinstance(one, Put)]
+        drops = [one for one in wanted if isinstance(one, Drop)]
+        return work.outcomes(puts, drops).values()
 
     def _shape(self, put: Put) -> Shape | None:
         return shape_of(
             put.key,
             put.indicator,
             mark=self._mark,
-            expire_days=self._days,
+            expire_days=self.expire_days,
             now=self._now(),
         )

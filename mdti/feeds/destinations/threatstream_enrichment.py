@@ -18,12 +18,12 @@ from typing import Final
 
 from mdti.errors import ApiError, Forbidden, MdtiError, Missing, Unauthorized
 from mdti.feeds.asking import Hints, Now, explained, utc_now
-from mdti.feeds.destinations.rating import worth
+from mdti.feeds.destinations.carrying import each_row_once
 from mdti.feeds.destinations.threatstream import CALLS_PER_MINUTE, MARK
 from mdti.feeds.destinations.threatstream_api import HINTS, ThreatStreamApi
 from mdti.feeds.destinations.threatstream_rows import Observed
 from mdti.feeds.destinations.threatstream_work import looks
-from mdti.feeds.indicator import Indicator, Key
+from mdti.feeds.indicator import Indicator, Key, worth
 from mdti.feeds.policy import SCORED_KINDS
 from mdti.feeds.ports import Limits, Operation, Outcome, Put, Skip
 from mdti.feeds.values import Refused, Values
@@ -134,12 +134,9 @@ class ThreatStreamEnrichment:
         Raises `MdtiError` for a wrong key, a user who may not tag the organisation's own
         observables, and a service that has not answered three times in a row.
         """
-        # Of two operations on one row the later one counts, and its outcome is both's.
-        wanted = {operation.key: operation for operation in operations}
         send = partial(self._carry_out, deadline=deadline)
-        done = self._api.carrier.carry_out(list(wanted.values()), send, divided_by=frozenset())
-        outcomes = {outcome.key: outcome for outcome in done}
-        return [outcomes[operation.key] for operation in operations]
+        carry = partial(self._api.carrier.carry_out, send=send, divided_by=frozenset[int]())
+        return each_row_once(operations, carry)
 
     def _carry_out(
         self, operations: Sequence[Operation], *, deadline: Deadline

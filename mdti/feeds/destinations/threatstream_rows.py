@@ -13,8 +13,8 @@ from hashlib import blake2b
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
-from mdti.feeds.destinations.rating import distinct, end_within, severity_of, worth, zulu
-from mdti.feeds.indicator import Indicator, IndicatorKind, Key, Tlp
+from mdti.feeds.destinations.rating import distinct, end_within, severity_of, zulu
+from mdti.feeds.indicator import Indicator, IndicatorKind, Key, Tlp, worth
 from mdti.feeds.values import Values
 
 MAX_TAGS: Final = 20

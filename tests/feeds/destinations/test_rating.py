@@ -2,15 +2,8 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from mdti.feeds.destinations.rating import (
-    distinct,
-    end_within,
-    sentence,
-    severity_of,
-    title,
-    worth,
-    zulu,
-)
+from mdti.feeds.destinations.rating import distinct, end_within, sentence, severity_of, title, zulu
+from mdti.feeds.indicator import worth
 from tests.feeds.destinations.rig import NOW, indicator
 
 DAY = timedelta(days=1)
